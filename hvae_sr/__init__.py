@@ -1,0 +1,55 @@
+"""Image super-resolution with CNNs, VAEs and hierarchical VAEs.
+
+Names are imported when they are first touched, so that `import hvae_sr` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hvae_sr.degradation import Degradation
+    from hvae_sr.errors import HvaeSrError, ModelError, PictureError
+    from hvae_sr.generative import GenerativeModel
+    from hvae_sr.hub import bundled, load
+    from hvae_sr.modeling import SuperResolutionModel
+    from hvae_sr.models import HVAE, SRCNN, VAE
+
+_HOMES = {
+    "Degradation": "degradation",
+    "GenerativeModel": "generative",
+    "HVAE": "models",
+    "HvaeSrError": "errors",
+    "ModelError": "errors",
+    "PictureError": "errors",
+    "SRCNN": "models",
+    "SuperResolutionModel": "modeling",
+    "VAE": "models",
+    "bundled": "hub",
+    "load": "hub",
+}
+
+__all__ = [  # noqa: RUF022
+    "load",
+    "bundled",
+    "SRCNN",
+    "VAE",
+    "HVAE",
+    "SuperResolutionModel",
+    "GenerativeModel",
+    "Degradation",
+    "HvaeSrError",
+    "ModelError",
+    "PictureError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,97 @@
+"""Convolutions, residual cells, up- and down-samplers shared by all models.
+
+Padding repeats the border: at 8x8 every pixel is near one, and zeros would teach the network
+positions that do not exist in larger pictures.
+"""
+
+import math
+
+import torch
+from einops.layers.torch import Rearrange
+from torch import Tensor, nn
+
+ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU}
+CELLS = ("plain", "bottleneck")
+
+
+def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate")
+
+
+def conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1)
+
+
+def scaled(conv: nn.Conv2d, factor: float) -> nn.Conv2d:
+    """Scale a freshly initialised convolution; 0 makes its branch start silent."""
+    with torch.no_grad():
+        conv.weight.mul_(factor)
+        if conv.bias is not None:
+            conv.bias.mul_(factor)
+    return conv
+
+
+def cell(
+    kind: str, inputs: int, width: int, outputs: int, activation: str = "silu"
+) -> nn.Sequential:
+    """A pre-activated stack of convolutions, (N, inputs, H, W) -> (N, outputs, H, W).
+
+    Args:
+        kind: `plain` (two 3x3 convolutions, as in EDSR) or `bottleneck` (1x1, 3x3, 3x3, 1x1 at
+            half the width, as in VDVAE).
+
+    Raises:
+        ValueError: for an unknown kind or activation.
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {tuple(ACTIVATIONS)}, not {activation!r}")
+    act = ACTIVATIONS[activation]
+    if kind == "plain":
+        layers = [act(), conv3x3(inputs, width), act(), conv3x3(width, outputs)]
+    elif kind == "bottleneck":
+        middle = width // 2
+        layers = [act(), conv1x1(inputs, middle), act(), conv3x3(middle, middle)]
+        layers += [act(), conv3x3(middle, middle), act(), conv1x1(middle, outputs)]
+    else:
+        raise ValueError(f"cell must be one of {CELLS}, not {kind!r}")
+    return nn.Sequential(*layers)
+
+
+class Residual(nn.Module):
+    """x + cell(x), whose last convolution starts scaled by 1 / sqrt(depth) (Child 2021).
+
+    Args:
+        depth: how many residual branches the signal passes, so that its variance stays bounded.
+    """
+
+    def __init__(self, kind: str, width: int, depth: int, activation: str = "silu"):
+        super().__init__()
+        self.cell = cell(kind, width, width, width, activation)
+        scaled(self.cell[-1], 1 / math.sqrt(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.cell(x)
+
+
+def residuals(kind: str, width: int, count: int, activation: str = "silu") -> nn.Sequential:
+    return nn.Sequential(*[Residual(kind, width, count, activation) for _ in range(count)])
+
+
+def upsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
+    """Sub-pixel convolution (Shi et al. 2016): (N, inputs, H, W) -> (N, outputs, fH, fW)."""
+    return nn.Sequential(conv1x1(inputs, outputs * factor**2), depth_to_space(factor))
+
+
+def downsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
+    """The mirror image of `upsample`: (N, inputs, fH, fW) -> (N, outputs, H, W)."""
+    return nn.Sequential(space_to_depth(factor), conv1x1(inputs * factor**2, outputs))
+
+
+def depth_to_space(factor: int) -> Rearrange:
+    """(N, C f^2, H, W) -> (N, C, fH, fW); torch's own pixel shuffle is far slower on CPUs."""
+    return Rearrange("n (c a b) h w -> n c (h a) (w b)", a=factor, b=factor)
+
+
+def space_to_depth(factor: int) -> Rearrange:
+    """(N, C, fH, fW) -> (N, C f^2, H, W)."""
+    return Rearrange("n c (h a) (w b) -> n (c a b) h w", a=factor, b=factor)

@@ -1,0 +1,249 @@
+"""Pictures for training and evaluation: uint8 in memory, batches as a pure function of the step.
+
+Because batch number `step` depends on nothing but (seed, step), a resumed run sees exactly the
+pictures it would have seen, and no worker process or data loader state is needed.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hvae_sr.errors import DataError
+from hvae_sr.inference.files import is_picture, open_picture
+
+SOURCES = "cifar10, procedural, a folder of pictures, or a .npy file"
+
+
+def generator(*key: int) -> torch.Generator:
+    """A generator named by integers, so that every draw of a run has its own address."""
+    seed = np.random.SeedSequence([abs(k) for k in key]).generate_state(2, np.uint64)[0]
+    return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
+
+
+class Pictures(ABC):
+    """A source of square RGB training pictures."""
+
+    name: str
+
+    @abstractmethod
+    def batch(self, seed: int, step: int, size: int) -> Tensor:
+        """Batch number `step`: uint8 (size, 3, H, W), the same for the same arguments."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What was trained on, in words for a model card."""
+
+
+class Stack(Pictures):
+    """Pictures of one size in one uint8 tensor (N, 3, H, W); every epoch is a new permutation."""
+
+    def __init__(self, pixels: Tensor, name: str):
+        self.pixels = pixels
+        self.name = name
+        self._epoch = (-1, -1)
+        self._order = torch.empty(0, dtype=torch.long)
+
+    def to(self, device: torch.device) -> "Stack":
+        return Stack(self.pixels.to(device), self.name)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def describe(self) -> str:
+        n, _, height, width = self.pixels.shape
+        return f"{n:,} pictures of {width}x{height} from {self.name}"
+
+    def batch(self, seed: int, step: int, size: int) -> Tensor:
+        places = torch.arange(step * size, (step + 1) * size)
+        epochs = places // len(self)
+        rows = torch.empty_like(places)
+        for epoch in epochs.unique().tolist():
+            here = epochs == epoch
+            rows[here] = self._permutation(seed, epoch)[places[here] % len(self)]
+        return self.pixels[rows.to(self.pixels.device)]
+
+    def _permutation(self, seed: int, epoch: int) -> Tensor:
+        if self._epoch != (seed, epoch):
+            self._order = torch.randperm(len(self), generator=generator(seed, 1, epoch))
+            self._epoch = (seed, epoch)
+        return self._order
+
+
+class Crops(Pictures):
+    """Random crops of pictures of any size, all of them decoded once and kept as uint8."""
+
+    def __init__(self, pictures: Sequence[Tensor], crop: int, name: str):
+        small = [p for p in pictures if min(p.shape[-2:]) < crop]
+        if small:
+            height, width = small[0].shape[-2:]
+            raise DataError(f"{name} holds a {width}x{height} picture: crops need {crop} pixels")
+        self.pictures = list(pictures)
+        self.crop = crop
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def describe(self) -> str:
+        return f"{self.crop}x{self.crop} crops of {len(self):,} pictures from {self.name}"
+
+    def batch(self, seed: int, step: int, size: int) -> Tensor:
+        draws = torch.rand(size, 3, generator=generator(seed, 2, step)).tolist()
+        return torch.stack([self._crop(*draw) for draw in draws])
+
+    def _crop(self, which: float, down: float, right: float) -> Tensor:
+        picture = self.pictures[int(which * len(self.pictures))]
+        _, height, width = picture.shape
+        top = int(down * (height - self.crop + 1))
+        left = int(right * (width - self.crop + 1))
+        return picture[:, top : top + self.crop, left : left + self.crop]
+
+
+class DeadLeaves(Pictures):
+    """Procedural pictures: overlapping discs with random sizes and shades, softly lit.
+
+    The dead-leaves model of Lee, Mumford and Huang 2001: its statistics (edges, occlusion,
+    scale invariance) are those of photographs, and it needs no file.
+
+    Args:
+        side: pixels along each side.
+        leaves: discs per picture.
+    """
+
+    name = "procedural dead leaves"
+
+    def __init__(self, side: int = 32, leaves: int = 48):
+        self.side = side
+        self.leaves = leaves
+
+    def describe(self) -> str:
+        return f"{self.side}x{self.side} dead-leaves pictures made on the fly"
+
+    def batch(self, seed: int, step: int, size: int) -> Tensor:
+        random = generator(seed, 3, step)
+        axis = (torch.arange(self.side) + 0.5) / self.side
+        picture = torch.rand(size, 3, 1, 1, generator=random).expand(-1, -1, self.side, self.side)
+        draws = torch.rand(self.leaves, size, 8, generator=random)
+        for leaf in draws:
+            x, y, radius, tilt, *_ = leaf.unbind(dim=1)
+            radius = 0.04 / (1 - 0.93 * radius)  # a power law between 0.04 and 0.57 of the side
+            dx = axis[None, None, :] - (1.4 * x - 0.2)[:, None, None]
+            dy = axis[None, :, None] - (1.4 * y - 0.2)[:, None, None]
+            distance = (dx**2 + dy**2).sqrt() - radius[:, None, None]
+            cover = (0.5 - distance * self.side).clamp(0, 1).unsqueeze(1)
+            light = 1 + (tilt[:, None, None] - 0.5) * (dx + dy) / radius[:, None, None] * 0.5
+            shade = leaf[:, 4:7, None, None] * light.unsqueeze(1)
+            picture = picture * (1 - cover) + shade * cover
+        return picture.clamp(0, 1).mul(255).round().byte()
+
+
+def load_pictures(source: str, *, crop: int = 32, root: str | Path = "data") -> Pictures:
+    """Open a training set by name.
+
+    Args:
+        source: `cifar10` (torchvision, downloads to `root`), `procedural`, a folder of pictures,
+            or a .npy file of uint8 (N, H, W, 3).
+        crop: side of random crops from folders, and of procedural pictures.
+        root: where torchvision keeps CIFAR-10.
+
+    Raises:
+        DataError: saying what is wrong with the source.
+    """
+    if source == "procedural":
+        return DeadLeaves(crop)
+    if source == "cifar10":
+        return Stack(cifar10(root, train=True), "the CIFAR-10 training set")
+    path = Path(source)
+    if path.suffix == ".npy":
+        return Stack(load_array(path), path.name)
+    if path.is_dir():
+        return _folder(path, crop)
+    raise DataError(f"{source!r} is not there: give {SOURCES}")
+
+
+def cifar10(root: str | Path, *, train: bool) -> Tensor:
+    """CIFAR-10 by torchvision, as uint8 (N, 3, 32, 32); downloaded when missing.
+
+    Raises:
+        DataError: when it can be neither found nor downloaded.
+    """
+    from torchvision.datasets import CIFAR10
+
+    try:
+        pixels = CIFAR10(str(root), train=train, download=True).data
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"CIFAR-10 is not in {root} and could not be downloaded ({error}): "
+            "check the network, or give a .npy file"
+        ) from error
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+
+def load_array(path: Path) -> Tensor:
+    """A .npy file of uint8 (N, H, W, 3) -> uint8 (N, 3, H, W).
+
+    Raises:
+        DataError: when the file is missing or holds something else.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as a NumPy array: {error}") from error
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3 or 0 in array.shape:
+        raise DataError(
+            f"{path} holds {array.dtype} of shape {array.shape}: expected uint8 (N, H, W, 3)"
+        )
+    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
+
+
+def read_folder(folder: Path) -> list[Tensor]:
+    """Every picture of a folder as uint8 (3, H, W), sorted by path.
+
+    Raises:
+        DataError: when the folder holds no picture.
+        PictureError: when one cannot be read.
+    """
+    files = sorted(file for file in folder.rglob("*") if is_picture(file))
+    if not files:
+        raise DataError(f"{folder} holds no picture")
+    return [
+        torch.from_numpy(np.array(open_picture(file).convert("RGB"))).permute(2, 0, 1)
+        for file in files
+    ]
+
+
+def _folder(folder: Path, crop: int) -> Pictures:
+    pictures = read_folder(folder)
+    if all(picture.shape[-2:] == (crop, crop) for picture in pictures):
+        return Stack(torch.stack(pictures), folder.name)
+    return Crops(pictures, crop, folder.name)
+
+
+def split(pictures: Pictures, validation: int) -> tuple[Pictures, Tensor]:
+    """Hold the last `validation` pictures out: training pictures, uint8 validation tensor.
+
+    Procedural pictures are unlimited: their validation set is a batch of another seed.
+
+    Raises:
+        DataError: when nothing would be left to train on.
+    """
+    if isinstance(pictures, DeadLeaves):
+        return pictures, pictures.batch(2**31, 0, validation)
+    if not isinstance(pictures, Stack | Crops) or len(pictures) <= validation:
+        raise DataError(f"{pictures.name} is too small to hold {validation} pictures out")
+    if isinstance(pictures, Stack):
+        kept = Stack(pictures.pixels[:-validation], pictures.name)
+        return kept, pictures.pixels[-validation:]
+    held = Crops(pictures.pictures[-validation:], pictures.crop, pictures.name)
+    kept_crops = Crops(pictures.pictures[:-validation], pictures.crop, pictures.name)
+    return kept_crops, held.batch(2**31, 0, validation)
+
+
+def augment(batch: Tensor, seed: int, step: int) -> Tensor:
+    """Mirror half of the pictures left to right, the same ones for the same (seed, step)."""
+    flips = torch.rand(len(batch), generator=generator(seed, 4, step)) < 0.5
+    return torch.where(flips.to(batch.device)[:, None, None, None], batch.flip(-1), batch)

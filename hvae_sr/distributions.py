@@ -1,0 +1,210 @@
+"""Likelihoods of 8-bit pictures, diagonal Gaussian latents, and the units between them.
+
+Pictures are in [-1, 1] here (exactly k / 127.5 - 1 for the 8-bit value k); everything is computed
+in float32, whatever precision the network ran in, and log-likelihoods are in nats.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BIN = 2 / 255  # the distance between neighbouring 8-bit values in [-1, 1]
+LOG_SCALE_FLOOR = -7.0
+STD_FLOOR = 1e-3
+
+
+def bits_per_dim(nats: Tensor, hr: Tensor) -> Tensor:
+    """Nats of one picture -> bits per colour value of the picture `hr` (N, C, H, W)."""
+    return nats / (math.log(2) * hr[0].numel())
+
+
+class Noise:
+    """Standard normal draws from one `torch.Generator` or seed, so that a seed names a picture.
+
+    Drawn on the generator's device and moved, which gives the same picture on CPU and GPU.
+    """
+
+    def __init__(self, source: torch.Generator | int | None = None):
+        if isinstance(source, int):
+            source = torch.Generator().manual_seed(source)
+        self.generator = source
+
+    def __call__(self, like: Tensor) -> Tensor:
+        device = self.generator.device if self.generator is not None else like.device
+        draw = torch.randn(like.shape, generator=self.generator, device=device)
+        return draw.to(like)
+
+
+@dataclass
+class DiagonalGaussian:
+    """N(mean, std^2), element by element; both (N, latent, H, W)."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def from_raw(cls, raw: Tensor) -> "DiagonalGaussian":
+        """Channels (mean, raw std) of a network -> distribution; raw 0 means N(0, 1).
+
+        The standard deviation is softplus with beta = ln 2 (Efficient-VDVAE, Hazami et al. 2022),
+        which is 1 at 0 and never explodes as an exponential does.
+        """
+        mean, std = raw.float().chunk(2, dim=1)
+        return cls(mean, F.softplus(std, beta=math.log(2)) + STD_FLOOR)
+
+    @classmethod
+    def standard(cls, like: Tensor) -> "DiagonalGaussian":
+        return cls(torch.zeros_like(like), torch.ones_like(like))
+
+    def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
+        if temperature == 0:
+            return self.mean
+        return self.mean + temperature * self.std * noise(self.mean)
+
+    def kl(self, other: "DiagonalGaussian") -> Tensor:
+        """KL(self || other) in nats, element by element, in closed form."""
+        ratio = self.std / other.std
+        distance = (self.mean - other.mean) / other.std
+        return 0.5 * (ratio**2 + distance**2 - 1) - ratio.log()
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of z, element by element, in nats."""
+        return -0.5 * (((z - self.mean) / self.std) ** 2 + math.log(2 * math.pi)) - self.std.log()
+
+
+def logistic_log_mass(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log-mass that a logistic gives to the 8-bit bin around x; the two edge bins are open.
+
+    Salimans et al. 2017 ("PixelCNN++"), eq. 2, without its clamps: the difference of two
+    sigmoids is sigmoid(a) * sigmoid(-b) * (1 - exp(b - a)), which stays exact in both tails.
+    """
+    inverse = torch.exp(-log_scale)
+    upper = (x - mean + BIN / 2) * inverse
+    lower = (x - mean - BIN / 2) * inverse
+    below, above = F.logsigmoid(upper), F.logsigmoid(-lower)
+    inner = below + above + torch.log(-torch.expm1(-BIN * inverse))
+    first, last = x < -1 + BIN / 2, x > 1 - BIN / 2
+    return torch.where(first, below, torch.where(last, above, inner))
+
+
+class Likelihood(nn.Module):
+    """p(x | raw): how the last feature map of a decoder describes an RGB picture.
+
+    `raw` is (N, channels, H, W) and zero means "the base picture, with `initial_log_scale`";
+    `base` is (N, 3, H, W) in [-1, 1], the picture the means are offsets from.
+    """
+
+    channels: int
+    initial_log_scale = -2.5  # about bicubic's own error on CIFAR-10
+
+    def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
+        """Log-likelihood of x (N, 3, H, W), in nats per picture: (N,)."""
+        raise NotImplementedError
+
+    def mean(self, raw: Tensor, base: Tensor) -> Tensor:
+        """The expected picture (N, 3, H, W), not clipped."""
+        raise NotImplementedError
+
+    def log_scale(self, raw: Tensor) -> Tensor:
+        return (raw + self.initial_log_scale).clamp_min(LOG_SCALE_FLOOR)
+
+
+class MixtureOfLogistics(Likelihood):
+    """Discretised mixture of logistics, autoregressive over channels (Salimans et al. 2017).
+
+    Green and blue means move with the *errors* of the channels before them, so the mixture's
+    expected picture is simply the weighted sum of its means, whatever the coefficients.
+
+    Args:
+        mixtures: number of logistics per pixel.
+    """
+
+    def __init__(self, mixtures: int = 10):
+        super().__init__()
+        self.mixtures = mixtures
+        self.channels = 10 * mixtures
+
+    def _split(self, raw: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        n, _, height, width = raw.shape
+        logits, rest = raw.float().split([self.mixtures, 9 * self.mixtures], dim=1)
+        rest = rest.reshape(n, 3, 3, self.mixtures, height, width)
+        offset, log_scale, coefficients = rest.unbind(dim=1)
+        mean = base.float().unsqueeze(2) + offset
+        return logits.log_softmax(dim=1), mean, self.log_scale(log_scale), coefficients.tanh()
+
+    def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
+        log_weights, mean, log_scale, coefficients = self._split(raw, base)
+        x = x.float().unsqueeze(2)
+        red, green, blue = (x - mean).unbind(dim=1)
+        to_green, red_to_blue, green_to_blue = coefficients.unbind(dim=1)
+        shift = torch.stack(
+            [torch.zeros_like(red), to_green * red, red_to_blue * red + green_to_blue * green],
+            dim=1,
+        )
+        mass = logistic_log_mass(x, mean + shift, log_scale).sum(dim=1)
+        return torch.logsumexp(log_weights + mass, dim=1).sum(dim=(1, 2))
+
+    def mean(self, raw: Tensor, base: Tensor) -> Tensor:
+        log_weights, mean, _, _ = self._split(raw, base)
+        return (log_weights.exp().unsqueeze(1) * mean).sum(dim=2)
+
+
+class Logistic(Likelihood):
+    """Discretised logistic with a learned scale, channels independent (Kingma et al. 2016)."""
+
+    channels = 6
+
+    def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
+        offset, log_scale = raw.float().chunk(2, dim=1)
+        mass = logistic_log_mass(x.float(), base + offset, self.log_scale(log_scale))
+        return mass.sum(dim=(1, 2, 3))
+
+    def mean(self, raw: Tensor, base: Tensor) -> Tensor:
+        return base + raw[:, :3].float()
+
+
+class Gaussian(Likelihood):
+    """Normal density with a learned scale; the mass of an 8-bit bin is density times width.
+
+    The floor keeps the standard deviation above one bin, where that product is accurate.
+    """
+
+    channels = 6
+
+    def log_scale(self, raw: Tensor) -> Tensor:
+        return (raw + self.initial_log_scale).clamp_min(math.log(BIN))
+
+    def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
+        log_scale = self.log_scale(raw[:, 3:].float())
+        density = DiagonalGaussian(self.mean(raw, base), log_scale.exp()).log_prob(x.float())
+        return (density + math.log(BIN)).sum(dim=(1, 2, 3))
+
+    def mean(self, raw: Tensor, base: Tensor) -> Tensor:
+        return base + raw[:, :3].float()
+
+
+class FixedGaussian(Likelihood):
+    """Normal likelihood whose standard deviation is a constant, as in the study.
+
+    Args:
+        sigma: standard deviation in the units of [0, 1] pictures (the study: 0.01).
+        squash: end in a sigmoid, as the study's decoder did, instead of base plus offset.
+    """
+
+    channels = 3
+
+    def __init__(self, sigma: float = 0.01, squash: bool = False):
+        super().__init__()
+        self.sigma = 2 * sigma
+        self.squash = squash
+
+    def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
+        mean = self.mean(raw, base)
+        density = DiagonalGaussian(mean, torch.full_like(mean, self.sigma)).log_prob(x.float())
+        return (density + math.log(BIN)).sum(dim=(1, 2, 3))
+
+    def mean(self, raw: Tensor, base: Tensor) -> Tensor:
+        return 2 * raw.float().sigmoid() - 1 if self.squash else base + raw.float()

@@ -1,0 +1,21 @@
+"""Errors whose message is one sentence for a person: what is wrong and what to do about it."""
+
+
+class HvaeSrError(Exception):
+    """Base of every error that the command line and the demo show as they are."""
+
+
+class ModelError(HvaeSrError, ValueError):
+    """A model folder, its `config.json` or its weights cannot be used."""
+
+
+class PictureError(HvaeSrError, ValueError):
+    """A picture cannot be read, or is too large for one pass."""
+
+
+class DataError(HvaeSrError, ValueError):
+    """A data set for training or evaluation cannot be used."""
+
+
+class TrainingError(HvaeSrError, RuntimeError):
+    """A training run cannot start or go on."""

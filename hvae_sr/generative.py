@@ -1,0 +1,425 @@
+"""What every VAE of the family can do: bound, draw, sample, encode, decode.
+
+A subclass says how the parts look (`assemble`); how they work together is written here once.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hvae_sr.blocks import conv3x3, depth_to_space, residuals
+from hvae_sr.degradation import enlarge, quantise
+from hvae_sr.distributions import (
+    DiagonalGaussian,
+    FixedGaussian,
+    Gaussian,
+    Likelihood,
+    Logistic,
+    MixtureOfLogistics,
+    Noise,
+    bits_per_dim,
+)
+from hvae_sr.errors import ModelError
+from hvae_sr.hierarchy import BottomUp, Guide, Latent, Level, TopDown
+from hvae_sr.modeling import SuperResolutionModel, factors
+
+Temperature = float | Sequence[float]
+
+LIKELIHOODS = {
+    "mixture_of_logistics": MixtureOfLogistics,
+    "logistic": Logistic,
+    "gaussian": Gaussian,
+    "fixed_gaussian": FixedGaussian,
+}
+
+
+@dataclass
+class Bound:
+    """One evaluation of the ELBO; all in nats per picture, (N,).
+
+    Args:
+        distortion: -log p(x | z, y) of the posterior draw.
+        rates: KL of each group, coarse to fine.
+        latents: what each group drew.
+        mean: the decoded picture (N, 3, H, W) in [0, 1], not clipped.
+    """
+
+    distortion: Tensor
+    rates: list[Tensor]
+    latents: list[Latent]
+    mean: Tensor
+
+    @property
+    def rate(self) -> Tensor:
+        return torch.stack(self.rates).sum(dim=0)
+
+    @property
+    def elbo(self) -> Tensor:
+        return -self.distortion - self.rate
+
+    @property
+    def importance_weight(self) -> Tensor:
+        """log p(x, z | y) - log q(z | x, y) of the drawn z, in nats: (N,).
+
+        Its log-mean-exp over draws is the bound of Burda et al. 2016.
+        """
+        ratio = torch.zeros_like(self.distortion)
+        for latent in self.latents:
+            assert latent.posterior is not None
+            gap = latent.prior.log_prob(latent.z) - latent.posterior.log_prob(latent.z)
+            ratio = ratio + gap.sum(dim=(1, 2, 3))
+        return ratio - self.distortion
+
+
+class FromLR(nn.Module):
+    """Start of the top-down state: features of the LR picture, at LR resolution."""
+
+    def __init__(self, width: int, blocks: int, cell: str, activation: str):
+        super().__init__()
+        self.features = nn.Sequential(
+            conv3x3(3, width), residuals(cell, width, blocks, activation)
+        )
+
+    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
+        if lr is None:
+            raise ValueError("this model needs an LR picture")
+        return self.features(2 * lr - 1)
+
+
+class FromConstant(nn.Module):
+    """Start of the top-down state: one learned vector, expanded to any size."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.vector = nn.Parameter(torch.zeros(1, width, 1, 1))
+
+    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
+        n, height, width = shape
+        return self.vector.expand(n, -1, height, width)
+
+
+STARTS = ("lr", "constant")
+
+
+class GenerativeModel(SuperResolutionModel):
+    """A hierarchical latent variable model p(x | y), or p(x) when it starts from a constant.
+
+    Args:
+        scale, degradation: see `SuperResolutionModel`.
+        lr_prior: config of the model p(y) that `sample` draws LR pictures from, or None. Since y
+            is a function of x, log p(x) = log p(y) + log p(x | y) exactly.
+    """
+
+    levels: list[Level]
+
+    def __init__(self, scale: int, degradation: str, lr_prior: dict[str, Any] | None):
+        super().__init__(scale, degradation)
+        self.lr_prior = _nested(lr_prior) if lr_prior is not None else None
+
+    def assemble(
+        self,
+        *,
+        widths: list[int],
+        groups: list[int],
+        blocks: list[int],
+        latent: int,
+        start: str,
+        start_blocks: int,
+        prior: str,
+        likelihood: Likelihood,
+        cell: str,
+        activation: str = "silu",
+    ) -> None:
+        """Build the parts from per-level lists, coarse to fine.
+
+        Raises:
+            ValueError: for lists of different lengths, more levels than the scale has steps, or
+                an unknown choice.
+        """
+        if not len(widths) == len(groups) == len(blocks) >= 1:
+            raise ValueError("widths, groups and blocks need one entry per level")
+        if start not in STARTS:
+            raise ValueError(f"start must be one of {STARTS}, not {start!r}")
+        steps = factors(self.scale)
+        if start == "constant":
+            steps = (steps + [2] * len(widths))[: max(len(steps), len(widths) - 1)]
+        if len(widths) > len(steps) + 1:
+            raise ValueError(f"x{self.scale} has {len(steps) + 1} levels, not {len(widths)}")
+        inner, tail = steps[: len(widths) - 1], steps[len(widths) - 1 :]
+        self.levels = [
+            Level(*level) for level in zip(widths, groups, blocks, [1, *inner], strict=True)
+        ]
+        self.reduction = math.prod(steps)  # HR pixels per pixel of the coarsest level
+        stem = math.prod(tail)
+        self.conditional = start == "lr"
+        self.start: nn.Module = (
+            FromLR(widths[0], start_blocks, cell, activation)
+            if self.conditional
+            else FromConstant(widths[0])
+        )
+        inputs = 6 if self.conditional else 3
+        self.bottom_up = BottomUp(self.levels, inputs, stem, cell, activation)
+        self.top_down = TopDown(self.levels, latent, cell, prior, activation)
+        self.likelihood = likelihood
+        head = nn.Conv2d(widths[-1], likelihood.channels * stem**2, 1)
+        nn.init.normal_(head.weight, std=1e-3 if not _squashed(likelihood) else 0.05)
+        nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+        self.head = nn.Sequential(nn.SiLU(), head, depth_to_space(stem))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """LR (N, 3, h, w) in [0, 1] -> the picture at temperature 0, (N, 3, H, W)."""
+        return self.draw(lr, 1, 0.0, Noise())[:, 0]
+
+    def bound(self, hr: Tensor, lr: Tensor | None = None, noise: Noise | None = None) -> Bound:
+        """One posterior draw and its ELBO terms.
+
+        Args:
+            hr: (N, 3, H, W) in [0, 1], exactly multiples of 1 / 255.
+            lr: its LR version; left out by models that start from a constant.
+            noise: source of the posterior draw.
+        """
+        state, base = self._begin(lr, hr)
+        guide = Guide(bottom_up=self._bottom_up(hr, base), noise=noise or Noise())
+        return self._bound(hr, state, base, guide)
+
+    def _bound(self, hr: Tensor, state: Tensor, base: Tensor, guide: Guide) -> Bound:
+        h, latents = self.top_down(state, guide)
+        raw = self.head(h)
+        distortion = -self.likelihood.log_prob(raw, base, 2 * hr - 1)
+        return Bound(distortion, [z.kl for z in latents], latents, self._picture(raw, base))
+
+    def loss(
+        self,
+        hr: Tensor,
+        lr: Tensor | None = None,
+        *,
+        beta: float = 1.0,
+        free_bits: float = 0.0,
+        mse_weight: float = 0.0,
+        prior_weight: float = 0.0,
+    ) -> dict[str, Tensor]:
+        """Beta-ELBO in bits per dimension of `hr`, with optional terms.
+
+        Args:
+            hr, lr: see `bound`.
+            beta: weight of the rate (Higgins et al. 2017).
+            free_bits: bits per dimension each group may use at no cost (Kingma et al. 2016).
+            mse_weight: weight of the reconstruction's mean squared error, pictures in [0, 1].
+            prior_weight: weight of the error of the picture decoded from the prior at
+                temperature 0, on half the batch (Sohn et al. 2015); it keeps the prior path as
+                good as a regression network. The unit is bits: 0.5 log2 of the squared error.
+        """
+        state, base = self._begin(lr, hr)
+        bound = self._bound(hr, state, base, Guide(bottom_up=self._bottom_up(hr, base)))
+        distortion = bits_per_dim(bound.distortion, hr).mean()
+        rates = torch.stack([bits_per_dim(rate, hr).mean() for rate in bound.rates])
+        objective = distortion + beta * rates.clamp_min(free_bits).sum()
+        terms = {
+            "bits_per_dim": (distortion + rates.sum()).detach(),
+            "distortion": distortion.detach(),
+            "rate": rates.sum().detach(),
+        }
+        if mse_weight:
+            error = F.mse_loss(bound.mean, hr)
+            objective = objective + mse_weight * error
+            terms["mse"] = error.detach()
+        if prior_weight:
+            half = (hr.shape[0] + 1) // 2
+            error = F.mse_loss(self._from_prior(state[:half], base[:half]), hr[:half])
+            objective = objective + prior_weight * 0.5 * error.log2()
+            terms["psnr_prior"] = -10 * error.detach().log10()
+        return {"loss": objective, **terms}
+
+    def _from_prior(self, state: Tensor, base: Tensor) -> Tensor:
+        h, _ = self.top_down(state, self._guide(0.0))
+        return self._picture(self.head(h), base)
+
+    def draw(self, lr: Tensor, num_samples: int, temperature: float, noise: Noise) -> Tensor:
+        """LR (N, 3, h, w) -> (N, num_samples, 3, H, W); LR features are computed once.
+
+        A model that starts from a constant sees y only through its encoder: it encodes the
+        bicubic enlargement and decodes draws of that posterior, as the study did.
+        """
+        state, base = self._begin(lr)
+        guide = self._guide(temperature, noise)
+        if not self.conditional:
+            features = self._bottom_up(quantise(base), base)
+            guide.bottom_up = [f.repeat_interleave(num_samples, 0) for f in features]
+        if num_samples > 1:
+            state = state.repeat_interleave(num_samples, dim=0)
+            base = base.repeat_interleave(num_samples, dim=0)
+        h, _ = self.top_down(state, guide)
+        return self._picture(self.head(h), base).unflatten(0, (-1, num_samples))
+
+    @torch.inference_mode()
+    def reconstruct(self, hr: Tensor, lr: Tensor | None = None) -> Tensor:
+        """Encode a picture to its posterior means and decode it again: (N, 3, H, W)."""
+        state, base = self._begin(lr, hr)
+        guide = self._guide(0.0)
+        guide.bottom_up = self._bottom_up(hr, base)
+        h, _ = self.top_down(state, guide)
+        return self._picture(self.head(h), base).clamp(0, 1)
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        hr: Tensor,
+        lr: Tensor | None = None,
+        *,
+        temperature: Temperature = 1.0,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> list[Tensor]:
+        """HR (N, 3, H, W) and its LR version -> posterior latents, coarse to fine."""
+        state, base = self._begin(lr, hr)
+        guide = self._guide(temperature, Noise(generator if generator is not None else seed))
+        guide.bottom_up = self._bottom_up(hr, base)
+        return [latent.z for latent in self.top_down(state, guide)[1]]
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        latents: Sequence[Tensor],
+        lr: Tensor | None = None,
+        *,
+        temperature: Temperature = 1.0,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Latents, coarse to fine -> pictures (N, 3, H, W); missing ones come from the prior.
+
+        Args:
+            latents: as `encode` returns them, or only the first few.
+            lr: the LR picture, unless the model starts from a constant.
+            temperature: for the latents drawn here; one number, or one per level.
+
+        Raises:
+            ValueError: when there are more latents than groups, or neither latents nor `lr`.
+        """
+        groups = sum(level.groups for level in self.levels)
+        if len(latents) > groups:
+            raise ValueError(f"{len(latents)} latents given, the model has {groups} groups")
+        if lr is not None:
+            state, base = self._begin(lr)
+        elif latents and not self.conditional:
+            first = next(index for index, level in enumerate(self.levels) if level.groups)
+            above = math.prod(level.factor for level in self.levels[: first + 1])
+            n, _, height, width = latents[0].shape
+            scale = self.reduction // above
+            state, base = self._begin(None, latents[0].new_zeros(n, 3, height * scale, width * scale))
+        else:
+            raise ValueError("decode needs the LR picture, or latents of an unconditional model")
+        guide = self._guide(temperature, Noise(generator if generator is not None else seed))
+        guide.latents = latents
+        h, _ = self.top_down(state, guide)
+        return self._picture(self.head(h), base).clamp(0, 1)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        size: tuple[int, int] = (32, 32),
+        temperature: Temperature = 1.0,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Pictures from nothing: y from p(y), rounded to 8 bits, then x from p(x | y).
+
+        Args:
+            num_samples: how many.
+            size: (height, width) of the pictures.
+            temperature: one number, or one per level of p(x | y) (p(y) then takes the first).
+
+        Returns:
+            (num_samples, 3, *size) in [0, 1].
+
+        Raises:
+            ModelError: when the model is conditional and has no p(y).
+            ValueError: when the size is not a multiple of what the levels need.
+        """
+        noise = Noise(generator if generator is not None else seed)
+        height, width = size
+        if not self.conditional:
+            if height % self.reduction or width % self.reduction:
+                raise ValueError(f"size must be a multiple of {self.reduction}, not {size}")
+            like = torch.zeros(num_samples, 3, height, width, device=self.device)
+            state, base = self._begin(None, like)
+        else:
+            if self.lr_prior is None:
+                raise ModelError("this model has no p(y) to draw LR pictures from: give it one")
+            if height % self.scale or width % self.scale:
+                raise ValueError(f"size must be a multiple of {self.scale}, not {size}")
+            coarse = temperature if isinstance(temperature, int | float) else temperature[0]
+            small = (height // self.scale, width // self.scale)
+            lr = self.lr_prior.sample(
+                num_samples, size=small, temperature=coarse, generator=noise.generator
+            )
+            state, base = self._begin(quantise(lr))
+        h, _ = self.top_down(state, self._guide(temperature, noise))
+        return self._picture(self.head(h), base).clamp(0, 1)
+
+    def with_lr_prior(self, prior: "GenerativeModel") -> Self:
+        """The same model with `prior` as its p(y); weights are shared, not copied.
+
+        Raises:
+            ModelError: when `prior` is no unconditional model of the LR picture itself.
+        """
+        if prior.conditional or prior.scale != 1:
+            raise ModelError("a model of LR pictures has scale 1 and starts from a constant")
+        nested = {"model_class": type(prior).__name__, **prior.config}
+        joined = type(self)(**{**self.config, "lr_prior": nested})
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith("lr_prior.")}
+        state |= {f"lr_prior.{key}": value for key, value in prior.state_dict().items()}
+        joined.load_state_dict(state, assign=True)
+        return joined.train(self.training)
+
+    def _begin(self, lr: Tensor | None, hr: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """First top-down state, and the base picture in [-1, 1] that means are offsets from."""
+        picture = hr
+        if lr is not None and self.scale > 1:
+            picture = enlarge(lr, self.scale)
+        if picture is None:
+            raise ValueError("this model needs an LR picture")
+        n, _, height, width = picture.shape
+        state = self.start(lr, (n, height // self.reduction, width // self.reduction))
+        known = lr is not None and self.scale > 1
+        return state, 2 * picture - 1 if known else torch.zeros_like(picture)
+
+    def _bottom_up(self, hr: Tensor, base: Tensor) -> list[Tensor]:
+        x = 2 * hr - 1
+        return self.bottom_up(torch.cat([x, x - base], dim=1) if self.conditional else x)
+
+    def _picture(self, raw: Tensor, base: Tensor) -> Tensor:
+        return (self.likelihood.mean(raw, base) + 1) / 2
+
+    def _guide(self, temperature: Temperature, noise: Noise | None = None) -> Guide:
+        levels = len(self.levels)
+        if isinstance(temperature, int | float):
+            temperatures: Sequence[float] = [float(temperature)] * levels
+        else:
+            temperatures = list(temperature)
+        if len(temperatures) != levels:
+            raise ValueError(f"give one temperature, or one for each of the {levels} levels")
+        return Guide(temperatures=temperatures, noise=noise or Noise())
+
+
+def _squashed(likelihood: Likelihood) -> bool:
+    return isinstance(likelihood, FixedGaussian) and likelihood.squash
+
+
+def _nested(config: dict[str, Any]) -> GenerativeModel:
+    config = dict(config)
+    name = config.pop("model_class", None)
+    cls = SuperResolutionModel.classes.get(name)
+    if cls is None or not issubclass(cls, GenerativeModel):
+        raise ValueError(f"lr_prior: model_class {name!r} is no generative model")
+    return cls(**config)
+
+
+__all__ = ["Bound", "DiagonalGaussian", "GenerativeModel", "LIKELIHOODS"]

@@ -1,0 +1,1 @@
+"""The training loop on accelerate, its recipes and presets."""

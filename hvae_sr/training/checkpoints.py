@@ -1,0 +1,76 @@
+"""Training checkpoints: a folder appears whole under its final name, or not at all."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from safetensors import SafetensorError
+
+from hvae_sr.errors import TrainingError
+from hvae_sr.serialization import sync
+
+KEPT = 2
+STATE = "state.json"
+
+
+def save(accelerator: Accelerator, folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write `folder/step-NNNNNNNN` through accelerate and drop all but the newest two.
+
+    Everything goes to a scratch folder first and is renamed when it is on the disk, so a kill or
+    a full disk leaves the previous checkpoint usable.
+
+    Raises:
+        TrainingError: when the checkpoint cannot be written.
+    """
+    final = folder / f"step-{step:08d}"
+    scratch = folder / f".step-{step:08d}"
+    try:
+        accelerator.save_state(str(scratch))
+        if accelerator.is_main_process:
+            (scratch / STATE).write_text(json.dumps({**state, "step": step}, indent=2))
+            for file in scratch.rglob("*"):
+                if file.is_file():
+                    sync(file)
+            shutil.rmtree(final, ignore_errors=True)
+            os.rename(scratch, final)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        kept = newest(folder)
+        where = f"{kept} is kept: free some space and --resume" if kept else "none was written yet"
+        raise TrainingError(f"checkpoint {final} could not be written ({error}); {where}") from error
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        for old in _complete(folder)[:-KEPT]:
+            shutil.rmtree(old)
+
+
+def newest(folder: Path) -> Path | None:
+    """The last complete checkpoint, or None."""
+    found = _complete(folder)
+    return found[-1] if found else None
+
+
+def restore(accelerator: Accelerator, checkpoint: Path) -> dict[str, Any]:
+    """Load a checkpoint into what `accelerator` prepared; returns the state saved beside it.
+
+    Raises:
+        TrainingError: when the checkpoint does not fit the run.
+    """
+    try:
+        accelerator.load_state(str(checkpoint))
+        state: dict[str, Any] = json.loads((checkpoint / STATE).read_text())
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        raise TrainingError(
+            f"{checkpoint} does not fit this run ({error}): resume with the preset and options it "
+            "was started with, or choose another --out"
+        ) from error
+    return state
+
+
+def _complete(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.glob("step-*") if (path / STATE).is_file())

@@ -1,0 +1,322 @@
+"""The training loop: one function per phase, read from top to bottom."""
+
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+import hvae_sr
+from hvae_sr import data
+from hvae_sr.degradation import Degradation
+from hvae_sr.errors import TrainingError
+from hvae_sr.generative import GenerativeModel
+from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models import HVAE, SRCNN, VAE
+from hvae_sr.training import checkpoints
+from hvae_sr.training.ema import EMA
+from hvae_sr.training.recipes import Recipe
+
+MODELS: dict[str, type[SuperResolutionModel]] = {"HVAE": HVAE, "SRCNN": SRCNN, "VAE": VAE}
+MOST_SKIPS = 50  # non-finite gradients in a row before a run is given up
+SAMPLES = 8  # validation pictures drawn into each sample grid
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out, as opposed to what it computes.
+
+    Args:
+        out: folder of the run.
+        seed: of weights, data order and noise.
+        validation: pictures held out from the end of the training set.
+        precision: `no`, `bf16` or `fp16` (accelerate's mixed precision).
+        accumulate: batches per optimiser step.
+        channels_last, compile: memory layout, and `torch.compile`.
+        max_minutes: stop in time, everything saved.
+        resume: go on from the newest checkpoint of `out`.
+        log_every, save_every: in steps.
+    """
+
+    out: Path
+    seed: int = 0
+    validation: int = 2_500
+    precision: str = "no"
+    accumulate: int = 1
+    channels_last: bool = False
+    compile: bool = False
+    max_minutes: float | None = None
+    resume: bool = False
+    log_every: int = 50
+    save_every: int = 500
+
+
+class Criterion(nn.Module):
+    """`model.loss` as a forward pass, which is what distributed wrappers and compilers hook."""
+
+    def __init__(self, model: SuperResolutionModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, hr: Tensor, lr: Tensor | None, weights: dict[str, float]) -> dict[str, Tensor]:
+        if lr is None:
+            assert isinstance(self.model, GenerativeModel)
+            return self.model.loss(hr, **weights)
+        return self.model.loss(hr, lr, **weights)
+
+
+class Trainer:
+    """One run of a recipe over a set of pictures.
+
+    Raises:
+        TrainingError: when `out` holds another run and `resume` is not asked for.
+    """
+
+    def __init__(self, recipe: Recipe, pictures: data.Pictures, options: Options, command: str):
+        self.recipe, self.options, self.command = recipe, options, command
+        existing = checkpoints.newest(options.out / "checkpoints")
+        if existing and not options.resume:
+            raise TrainingError(f"{options.out} holds a run: add --resume, or choose another --out")
+        if options.resume and not existing:
+            raise TrainingError(f"{options.out} holds no checkpoint to resume from")
+        self.accelerator = Accelerator(
+            mixed_precision=options.precision,
+            gradient_accumulation_steps=options.accumulate,
+            log_with="tensorboard",
+            project_dir=options.out,
+        )
+        set_seed(options.seed)
+        self.pictures, self.held_out = data.split(pictures, options.validation)
+        self.described = self.pictures.describe()
+        if isinstance(self.pictures, data.Stack):
+            self.pictures = self.pictures.to(self.device)
+        self.model = MODELS[recipe.model](**recipe.arguments)
+        if options.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.shrink = Degradation(**recipe.shrink) if recipe.shrink else None
+        self.optimizer = _optimizer(self.model, recipe)
+        criterion: nn.Module = Criterion(self.model)
+        self.criterion, self.optimizer = self.accelerator.prepare(criterion, self.optimizer)
+        self.loss = torch.compile(self.criterion) if options.compile else self.criterion
+        self.ema = EMA(self.model, recipe.ema)
+        self.accelerator.register_for_checkpointing(self.ema)
+        self.step, self.minutes, self.skipped = 0, 0.0, 0
+        if existing:
+            state = checkpoints.restore(self.accelerator, existing)
+            self.step, self.minutes = state["step"], state["minutes"]
+            self.skipped = state["skipped"]
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    def run(self) -> SuperResolutionModel:
+        """Train to the end or to `max_minutes`; returns the averaged model, saved in `out/model`.
+
+        Raises:
+            TrainingError: after many non-finite gradients in a row, or when the disk is full.
+        """
+        self.accelerator.init_trackers("curves")
+        begin, before = time.monotonic(), self.minutes
+        limit = self.options.max_minutes
+        totals: dict[str, Tensor] = {}
+        in_a_row = torch.zeros((), device=self.device)
+        skipped = torch.zeros((), device=self.device)
+        bar = tqdm(
+            total=self.recipe.steps,
+            initial=self.step,
+            unit="step",
+            disable=not self.accelerator.is_main_process,
+        )
+        mark, first = time.monotonic(), self.step
+        while self.step < self.recipe.steps:
+            terms, dropped = self._train_step()
+            in_a_row = (in_a_row + dropped) * dropped
+            skipped += dropped
+            for key, value in terms.items():
+                totals[key] = totals.get(key, 0) + value
+            self.step += 1
+            bar.update()
+            self.minutes = before + (time.monotonic() - begin) / 60
+            late = limit is not None and (time.monotonic() - begin) / 60 >= limit
+            done = self.step == self.recipe.steps
+            if self.step % self.options.log_every == 0 or done or late:
+                count = self.step - first
+                values = {key: float(total) / count for key, total in totals.items()}
+                values["images_per_second"] = (
+                    count * self.recipe.batch_size / (time.monotonic() - mark)
+                )
+                self.skipped += int(skipped)
+                values["skipped"] = self.skipped
+                skipped.zero_()
+                self._log(values, bar)
+                if int(in_a_row) >= min(MOST_SKIPS, self.options.log_every):
+                    raise TrainingError(
+                        f"the last {int(in_a_row)} gradients were not finite: lower the learning "
+                        "rate and resume from the last checkpoint"
+                    )
+                totals, mark, first = {}, time.monotonic(), self.step
+            if self.step % self.options.save_every == 0 or done or late:
+                self._save()
+                mark = time.monotonic()
+            if late:
+                break
+        bar.close()
+        self.accelerator.end_training()
+        return self.ema.model  # type: ignore[return-value]
+
+    def _train_step(self) -> tuple[dict[str, Tensor], Tensor]:
+        """One optimiser step; returns the logged terms and 1 where the gradient was dropped."""
+        recipe, options = self.recipe, self.options
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate_at(self.step)
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        # The step names its noise, so that a resumed run draws what the whole run would have.
+        torch.manual_seed(data.generator(options.seed, 5, self.step, rank).initial_seed())
+        parts = world * options.accumulate
+        size = recipe.batch_size // parts
+        sums: dict[str, Tensor] = {}
+        for part in range(options.accumulate):
+            place = (self.step * options.accumulate + part) * world + rank
+            hr, lr = self._batch(place, size)
+            with self.accelerator.accumulate(self.criterion), self.accelerator.autocast():
+                terms = self.loss(hr, lr, recipe.loss_arguments(self.step))
+                self.accelerator.backward(terms["loss"])
+            for key, value in terms.items():
+                sums[key] = sums.get(key, 0) + value.detach() / options.accumulate
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        assert norm is not None
+        finite = torch.isfinite(norm)
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad = torch.where(finite, parameter.grad, 0.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.model)
+        sums["gradient_norm"] = torch.where(finite, norm, 0.0)
+        return sums, 1.0 - finite.float()
+
+    def _batch(self, place: int, size: int) -> tuple[Tensor, Tensor | None]:
+        """HR and LR pictures in [0, 1], shrunk on the device."""
+        seed = self.options.seed
+        pixels = self.pictures.batch(seed, place, size).to(self.device, non_blocking=True)
+        return self._pair(data.augment(pixels, seed, place))
+
+    def _pair(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        hr = pixels.float().div(255)
+        if self.options.channels_last:
+            hr = hr.contiguous(memory_format=torch.channels_last)
+        if self.shrink is not None:
+            return self.shrink(hr), None
+        assert self.model.degradation is not None
+        return hr, self.model.degradation(hr)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Loss terms of the averaged weights on the held-out pictures, same noise every time."""
+        torch.manual_seed(self.options.seed)
+        criterion = Criterion(self.ema.model)  # type: ignore[arg-type]
+        sums: dict[str, Tensor] = {}
+        for pixels in self.held_out.split(self.recipe.batch_size):
+            hr, lr = self._pair(pixels.to(self.device))
+            weights = {**self.recipe.loss_arguments(self.recipe.steps)}
+            for key, value in criterion(hr, lr, weights).items():
+                sums[key] = sums.get(key, 0) + value * len(pixels) / len(self.held_out)
+        return {f"validation_{key}": float(value) for key, value in sums.items()}
+
+    @torch.inference_mode()
+    def _grid(self) -> Tensor:
+        """Held-out pictures beside what the averaged model makes of them, or prior samples."""
+        from torchvision.utils import make_grid
+
+        model = self.ema.model
+        hr, lr = self._pair(self.held_out[:SAMPLES].to(self.device))
+        if lr is None:
+            assert isinstance(model, GenerativeModel)
+            size = (hr.shape[-2], hr.shape[-1])
+            return make_grid(model.sample(SAMPLES, size=size, seed=0), nrow=SAMPLES)
+        assert isinstance(model, SuperResolutionModel)
+        rows = [hr, nn.functional.interpolate(lr, scale_factor=model.scale), model.upscale(lr)]
+        if isinstance(model, GenerativeModel):
+            rows.append(model.upscale(lr, num_samples=1, temperature=1.0, seed=0)[:, 0])
+        return make_grid(torch.cat(rows), nrow=SAMPLES)
+
+    def _log(self, values: dict[str, float], bar: Any) -> None:
+        self.accelerator.log(values, step=self.step)
+        shown = ("loss", "bits_per_dim", "psnr", "psnr_prior", "rate")
+        bar.set_postfix({key: f"{values[key]:.4g}" for key in shown if key in values})
+        self._record({"step": self.step, "minutes": self.minutes, **values})
+
+    def _record(self, values: dict[str, Any]) -> None:
+        if self.accelerator.is_main_process:
+            with (self.options.out / "log.jsonl").open("a") as file:
+                file.write(json.dumps(values) + "\n")
+
+    def _save(self) -> None:
+        """Checkpoint, then the averaged model as a hub folder, a sample grid and the facts."""
+        validation = self.validate()
+        self._log(validation, tqdm(disable=True))
+        state = {"minutes": self.minutes, "skipped": self.skipped}
+        checkpoints.save(self.accelerator, self.options.out / "checkpoints", self.step, state)
+        if not self.accelerator.is_main_process:
+            return
+        from torchvision.utils import save_image
+
+        samples = self.options.out / "samples"
+        samples.mkdir(exist_ok=True)
+        save_image(self._grid(), samples / f"step-{self.step:08d}.png")
+        folder = self.options.out / "model"
+        self.ema.model.save_pretrained(folder)  # type: ignore[operator]
+        facts = json.dumps(self.facts() | validation, indent=2)
+        (folder / "training.json").write_text(facts + "\n")
+
+    def facts(self) -> dict[str, Any]:
+        """What a model card says about the training that really happened."""
+        return {
+            "command": self.command,
+            "recipe": asdict(self.recipe),
+            "data": self.described,
+            "validation": len(self.held_out),
+            "steps": self.step,
+            "images": self.step * self.recipe.batch_size,
+            "minutes": round(self.minutes, 1),
+            "skipped_gradients": self.skipped,
+            "seed": self.options.seed,
+            "precision": self.options.precision,
+            "processes": self.accelerator.num_processes,
+            "hardware": hardware(self.device),
+            "torch": torch.__version__,
+            "hvae_sr": hvae_sr.__version__,
+        }
+
+
+def hardware(device: torch.device) -> str:
+    """The machine in words: the GPU's name, or processor and threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        name = lines[0].split(":", 1)[1].strip() if lines else name
+    return f"CPU ({name}), {torch.get_num_threads()} threads"
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    kinds: dict[str, type[torch.optim.Optimizer]] = {
+        "adamw": torch.optim.AdamW,
+        "adamax": torch.optim.Adamax,
+    }
+    if recipe.optimizer not in kinds:
+        raise TrainingError(f"optimizer must be one of {tuple(kinds)}, not {recipe.optimizer!r}")
+    extra = {"betas": (0.9, 0.99)} if recipe.optimizer == "adamw" else {}
+    return kinds[recipe.optimizer](
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, **extra
+    )

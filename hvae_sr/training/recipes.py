@@ -1,0 +1,180 @@
+"""What a training run is, as data; presets are small updates of each other."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weights of the ELBO's terms over a run; see `GenerativeModel.loss`.
+
+    Args:
+        beta: final weight of the rate.
+        quiet: share of the run at `quiet_beta`, in which latents wake up.
+        warmup: share of the run by which beta has risen linearly to its final value.
+        quiet_beta: weight of the rate before it rises.
+        free_bits: bits per dimension each group may use at no cost.
+        mse_weight: weight of the reconstruction's mean squared error.
+        prior_weight: weight of the error of the picture decoded at temperature 0.
+    """
+
+    beta: float = 1.0
+    quiet: float = 0.03
+    warmup: float = 0.3
+    quiet_beta: float = 0.01
+    free_bits: float = 0.0
+    mse_weight: float = 0.0
+    prior_weight: float = 0.0
+
+    def at(self, progress: float) -> dict[str, float]:
+        """Keyword arguments of `loss` at a point of the run, 0 to 1."""
+        rise = (progress - self.quiet) / max(self.warmup - self.quiet, 1e-9)
+        beta = self.quiet_beta + (self.beta - self.quiet_beta) * min(1.0, max(0.0, rise))
+        return {
+            "beta": beta,
+            "free_bits": self.free_bits,
+            "mse_weight": self.mse_weight,
+            "prior_weight": self.prior_weight,
+        }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model and how to train it.
+
+    Args:
+        model: class name.
+        arguments: its constructor's keyword arguments.
+        steps: optimiser steps.
+        batch_size: pictures per step, over all processes.
+        optimizer: `adamw` or `adamax`.
+        learning_rate: after warm-up.
+        warmup_steps: steps of linear rise.
+        final: share of the learning rate left at the end of the cosine.
+        weight_decay: decoupled for AdamW, L2 for Adamax.
+        clip: largest gradient norm.
+        ema: decay of the averaged weights; it starts lower and rises to this.
+        objective: the ELBO's weights, or None for models with a loss of their own.
+        shrink: degradation applied to the pictures first, for models of LR pictures.
+    """
+
+    model: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    steps: int = 10_000
+    batch_size: int = 64
+    optimizer: str = "adamax"
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    final: float = 0.02
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    ema: float = 0.998
+    objective: Objective | None = None
+    shrink: dict[str, Any] | None = None
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then cosine: a pure function of the step, so resuming is exact."""
+        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        cosine = (1 + math.cos(math.pi * min(1.0, step / self.steps))) / 2
+        return self.learning_rate * rise * (self.final + (1 - self.final) * cosine)
+
+    def loss_arguments(self, step: int) -> dict[str, float]:
+        return self.objective.at(step / self.steps) if self.objective else {}
+
+
+_SRCNN = Recipe(
+    model="SRCNN",
+    arguments={"scale": 4, "widths": [64, 64], "blocks": [4, 1]},
+    steps=4_000,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    clip=0.1,
+)
+
+_HVAE = Recipe(
+    model="HVAE",
+    arguments={
+        "scale": 4,
+        "widths": [96, 64],
+        "groups": [1, 3],
+        "blocks": [1, 2],
+        "latent": 8,
+        "start_blocks": 3,
+        "mixtures": 5,
+    },
+    steps=6_000,
+    objective=Objective(prior_weight=0.1),
+)
+
+_BASE = replace(
+    _HVAE,
+    arguments={
+        "scale": 4,
+        "widths": [256, 192, 128],
+        "groups": [2, 6, 6],
+        "blocks": [2, 3, 3],
+        "latent": 16,
+        "start_blocks": 4,
+        "mixtures": 10,
+    },
+    steps=30_000,
+    batch_size=128,
+    learning_rate=1.5e-3,
+    ema=0.999,
+)
+
+_LR_PRIOR = replace(
+    _HVAE,
+    arguments={
+        "scale": 1,
+        "start": "constant",
+        "widths": [64, 64, 64],
+        "groups": [1, 2, 3],
+        "blocks": [1, 1, 2],
+        "latent": 8,
+        "cell": "plain",
+        "mixtures": 5,
+    },
+    objective=Objective(),
+    shrink={"name": "gaussian", "scale": 4},
+)
+
+_VAE = Recipe(
+    model="VAE",
+    arguments={"scale": 4, "width": 64, "blocks": 3},
+    steps=4_000,
+    objective=Objective(prior_weight=0.1),
+)
+
+PRESETS: dict[str, Recipe] = {
+    "srcnn-cifar10-x4": _SRCNN,
+    "srcnn-cifar10-x4-base": replace(
+        _SRCNN,
+        arguments={"scale": 4, "widths": [192, 128], "blocks": [8, 4]},
+        steps=60_000,
+        batch_size=128,
+        ema=0.999,
+    ),
+    "vae-cifar10-x4": _VAE,
+    "vae-study": replace(
+        _VAE,
+        arguments={
+            "scale": 4,
+            "width": 64,
+            "blocks": 2,
+            "prior": "standard",
+            "start": "constant",
+            "activation": "relu",
+            "likelihood": "fixed_gaussian",
+            "sigma": 0.01,
+            "squash": True,
+        },
+        optimizer="adamw",
+        learning_rate=1e-3,
+        objective=Objective(quiet_beta=1.0),
+    ),
+    "hvae-cifar10-x4": _HVAE,
+    "hvae-cifar10-lr": _LR_PRIOR,
+    "hvae-cifar10-x4-base": _BASE,
+}

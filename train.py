@@ -1,0 +1,97 @@
+"""Train a model: `python train.py --preset hvae-cifar10-x4 --data cifar10`.
+
+Runs as it is on CPU or one GPU, and under `accelerate launch train.py ...` on many.
+"""
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hvae_sr.errors import HvaeSrError
+from hvae_sr.training.recipes import PRESETS
+
+
+def main(
+    preset: Annotated[str, typer.Option(help=f"One of: {', '.join(PRESETS)}.")] = "srcnn-cifar10-x4",
+    data: Annotated[
+        str, typer.Option(help="cifar10, procedural, a folder of pictures, or a .npy file.")
+    ] = "procedural",
+    data_root: Annotated[Path, typer.Option(help="Where torchvision keeps CIFAR-10.")] = Path("data"),
+    crop: Annotated[int, typer.Option(help="Side of crops from folders, in HR pixels.")] = 32,
+    validation: Annotated[int, typer.Option(help="Pictures held out from the end.")] = 2_500,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/PRESET.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Replaces the preset's steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Replaces the preset's.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Replaces the preset's.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Final weight of the rate.")] = None,
+    kl_warmup: Annotated[
+        float | None, typer.Option(help="Share of the run by which beta has risen.")
+    ] = None,
+    free_bits: Annotated[float | None, typer.Option(help="Free bits per dim and group.")] = None,
+    mse_weight: Annotated[float | None, typer.Option(help="Weight of the MSE term.")] = None,
+    prior_weight: Annotated[
+        float | None, typer.Option(help="Weight of the error at temperature 0.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, data order and noise.")] = 0,
+    precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
+    accumulate: Annotated[int, typer.Option(help="Batches per optimiser step.")] = 1,
+    channels_last: Annotated[bool, typer.Option(help="Channels-last memory layout.")] = False,
+    compile: Annotated[bool, typer.Option(help="Use torch.compile.")] = False,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop in time, all saved.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint.")] = False,
+    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
+    push_to_hub: Annotated[str | None, typer.Option(help="owner/name to push to at the end.")] = None,
+) -> None:
+    """Train a preset and leave a loadable model in OUT/model, curves and samples beside it."""
+    if preset not in PRESETS:
+        _fail(f"--preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+    from hvae_sr.data import load_pictures
+    from hvae_sr.training.loop import Options, Trainer
+
+    given = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
+    recipe = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
+    terms = {
+        "beta": beta,
+        "warmup": kl_warmup,
+        "free_bits": free_bits,
+        "mse_weight": mse_weight,
+        "prior_weight": prior_weight,
+    }
+    terms = {key: value for key, value in terms.items() if value is not None}
+    if terms and recipe.objective is None:
+        _fail(f"{preset} is trained without an ELBO: leave out its terms")
+    if recipe.objective is not None:
+        recipe = replace(recipe, objective=replace(recipe.objective, **terms))
+    options = Options(
+        out=out or Path("runs") / preset,
+        seed=seed,
+        validation=validation,
+        precision=precision,
+        accumulate=accumulate,
+        channels_last=channels_last,
+        compile=compile,
+        max_minutes=max_minutes,
+        resume=resume,
+        save_every=save_every,
+    )
+    command = shlex.join(["python", "train.py", *sys.argv[1:]])
+    try:
+        pictures = load_pictures(data, crop=crop, root=data_root)
+        model = Trainer(recipe, pictures, options, command).run()
+    except HvaeSrError as error:
+        _fail(str(error))
+    if push_to_hub:
+        model.push_to_hub(push_to_hub)
+
+
+def _fail(message: str) -> None:
+    print(f"train.py: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    typer.run(main)
