@@ -108,6 +108,13 @@ class Likelihood(nn.Module):
         """The expected picture (N, 3, H, W), not clipped."""
         raise NotImplementedError
 
+    def offset(self, raw: Tensor) -> Tensor:
+        """Network output -> offset of a mean, in units of the scale it starts with.
+
+        Without this a step of the optimiser moves means by several of their own scales.
+        """
+        return raw * math.exp(self.initial_log_scale)
+
     def log_scale(self, raw: Tensor) -> Tensor:
         return (raw + self.initial_log_scale).clamp_min(LOG_SCALE_FLOOR)
 
@@ -132,7 +139,7 @@ class MixtureOfLogistics(Likelihood):
         logits, rest = raw.float().split([self.mixtures, 9 * self.mixtures], dim=1)
         rest = rest.reshape(n, 3, 3, self.mixtures, height, width)
         offset, log_scale, coefficients = rest.unbind(dim=1)
-        mean = base.float().unsqueeze(2) + offset
+        mean = base.float().unsqueeze(2) + self.offset(offset)
         return logits.log_softmax(dim=1), mean, self.log_scale(log_scale), coefficients.tanh()
 
     def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
@@ -158,12 +165,12 @@ class Logistic(Likelihood):
     channels = 6
 
     def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
-        offset, log_scale = raw.float().chunk(2, dim=1)
-        mass = logistic_log_mass(x.float(), base + offset, self.log_scale(log_scale))
+        log_scale = self.log_scale(raw[:, 3:].float())
+        mass = logistic_log_mass(x.float(), self.mean(raw, base), log_scale)
         return mass.sum(dim=(1, 2, 3))
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
-        return base + raw[:, :3].float()
+        return base + self.offset(raw[:, :3].float())
 
 
 class Gaussian(Likelihood):
@@ -183,7 +190,7 @@ class Gaussian(Likelihood):
         return (density + math.log(BIN)).sum(dim=(1, 2, 3))
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
-        return base + raw[:, :3].float()
+        return base + self.offset(raw[:, :3].float())
 
 
 class FixedGaussian(Likelihood):
@@ -207,4 +214,4 @@ class FixedGaussian(Likelihood):
         return (density + math.log(BIN)).sum(dim=(1, 2, 3))
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
-        return 2 * raw.float().sigmoid() - 1 if self.squash else base + raw.float()
+        return 2 * raw.float().sigmoid() - 1 if self.squash else base + self.offset(raw.float())

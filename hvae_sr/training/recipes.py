@@ -85,7 +85,7 @@ class Recipe:
 
 _SRCNN = Recipe(
     model="SRCNN",
-    arguments={"scale": 4, "widths": [64, 64], "blocks": [4, 1]},
+    arguments={"scale": 4, "widths": [64, 64], "blocks": [5, 2]},
     steps=4_000,
     optimizer="adamw",
     learning_rate=1e-3,
@@ -103,8 +103,10 @@ _HVAE = Recipe(
         "start_blocks": 3,
         "mixtures": 5,
     },
-    steps=6_000,
-    objective=Objective(prior_weight=0.1),
+    steps=11_000,
+    batch_size=32,
+    learning_rate=1.5e-3,
+    objective=Objective(quiet=0.05, prior_weight=0.1),
 )
 
 _BASE = replace(
@@ -136,6 +138,8 @@ _LR_PRIOR = replace(
         "cell": "plain",
         "mixtures": 5,
     },
+    steps=4_000,
+    batch_size=64,
     objective=Objective(),
     shrink={"name": "gaussian", "scale": 4},
 )
