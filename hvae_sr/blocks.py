@@ -1,7 +1,9 @@
 """Convolutions, residual cells, up- and down-samplers shared by all models.
 
 Padding repeats the border: at 8x8 every pixel is near one, and zeros would teach the network
-positions that do not exist in larger pictures.
+positions that do not exist in larger pictures. Weights start so that every layer keeps the
+variance of its input (He et al. 2015): with PyTorch's defaults a four-layer cell passes on a
+sixtieth of its signal, and the posteriors of a young VAE would see nothing of the picture.
 """
 
 import math
@@ -14,12 +16,21 @@ ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU}
 CELLS = ("plain", "bottleneck")
 
 
-def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate")
+def conv3x3(inputs: int, outputs: int, follows: str = "linear") -> nn.Conv2d:
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate")
+    return _keep_variance(conv, follows)
 
 
-def conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 1)
+def conv1x1(inputs: int, outputs: int, follows: str = "linear") -> nn.Conv2d:
+    return _keep_variance(nn.Conv2d(inputs, outputs, 1), follows)
+
+
+def _keep_variance(conv: nn.Conv2d, follows: str) -> nn.Conv2d:
+    """He initialisation for a convolution that follows `linear` or `relu`-like features."""
+    nn.init.kaiming_normal_(conv.weight, nonlinearity=follows)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv
 
 
 def scaled(conv: nn.Conv2d, factor: float) -> nn.Conv2d:
@@ -47,11 +58,11 @@ def cell(
         raise ValueError(f"activation must be one of {tuple(ACTIVATIONS)}, not {activation!r}")
     act = ACTIVATIONS[activation]
     if kind == "plain":
-        layers = [act(), conv3x3(inputs, width), act(), conv3x3(width, outputs)]
+        layers = [act(), conv3x3(inputs, width, "relu"), act(), conv3x3(width, outputs, "relu")]
     elif kind == "bottleneck":
         middle = width // 2
-        layers = [act(), conv1x1(inputs, middle), act(), conv3x3(middle, middle)]
-        layers += [act(), conv3x3(middle, middle), act(), conv1x1(middle, outputs)]
+        layers = [act(), conv1x1(inputs, middle, "relu"), act(), conv3x3(middle, middle, "relu")]
+        layers += [act(), conv3x3(middle, middle, "relu"), act(), conv1x1(middle, outputs, "relu")]
     else:
         raise ValueError(f"cell must be one of {CELLS}, not {kind!r}")
     return nn.Sequential(*layers)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 BIN = 2 / 255  # the distance between neighbouring 8-bit values in [-1, 1]
-LOG_SCALE_FLOOR = -7.0
+LOG_SCALE_FLOOR, LOG_SCALE_CEILING = -7.0, 3.0  # beyond them masses underflow in float32
 STD_FLOOR = 1e-3
 
 
@@ -116,7 +116,7 @@ class Likelihood(nn.Module):
         return raw * math.exp(self.initial_log_scale)
 
     def log_scale(self, raw: Tensor) -> Tensor:
-        return (raw + self.initial_log_scale).clamp_min(LOG_SCALE_FLOOR)
+        return (raw + self.initial_log_scale).clamp(LOG_SCALE_FLOOR, LOG_SCALE_CEILING)
 
 
 class MixtureOfLogistics(Likelihood):
@@ -182,7 +182,7 @@ class Gaussian(Likelihood):
     channels = 6
 
     def log_scale(self, raw: Tensor) -> Tensor:
-        return (raw + self.initial_log_scale).clamp_min(math.log(BIN))
+        return (raw + self.initial_log_scale).clamp(math.log(BIN), LOG_SCALE_CEILING)
 
     def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
         log_scale = self.log_scale(raw[:, 3:].float())

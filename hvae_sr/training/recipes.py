@@ -103,10 +103,12 @@ _HVAE = Recipe(
         "start_blocks": 3,
         "mixtures": 5,
     },
-    steps=11_000,
+    steps=9_000,
     batch_size=32,
-    learning_rate=1.5e-3,
-    objective=Objective(quiet=0.05, prior_weight=0.1),
+    optimizer="adamw",
+    learning_rate=1e-3,
+    clip=2.0,
+    objective=Objective(quiet=0.05, prior_weight=2.0),
 )
 
 _BASE = replace(

@@ -1,0 +1,171 @@
+"""What the tabs share: the models, the limits, and what happens to files and errors."""
+
+import html
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import gradio as gr
+from PIL import Image
+
+from hvae_sr.errors import HvaeSrError, ModelError, PictureError
+from hvae_sr.generative import GenerativeModel
+from hvae_sr.hub import bundled, load
+from hvae_sr.inference.files import open_picture, save_picture
+from hvae_sr.modeling import SuperResolutionModel
+
+NOT_SHOWN = ("vae-study",)  # a documented failure: its place is the tables
+LARGEST_WORK = 2**18  # LR pixels x samples of one answer: seconds on a CPU, about 1.5 GiB
+LARGEST_SIDE = 4096  # LR pixels: four times this is as wide as browsers draw reliably
+LARGEST_TEMPERATURE = 1.2
+LARGEST_SEED = 2**31 - 1
+RANDOM_SEED = f"() => Math.floor(Math.random() * {LARGEST_SEED})"
+
+Models = Mapping[str, SuperResolutionModel]
+
+
+def shelf() -> dict[str, SuperResolutionModel]:
+    """Name -> model, for every bundled model that the demo shows.
+
+    Raises:
+        ModelError: when there is none, or one is damaged.
+    """
+    names = [name for name in bundled() if name not in NOT_SHOWN]
+    if not names:
+        raise ModelError("no model is bundled with this copy of hvae_sr: install the released one")
+    return {name: load(name) for name in names}
+
+
+def warm(models: Models) -> None:
+    """Let every model answer once: the first pass through new weights takes longest."""
+    tiny = Image.new("RGB", (16, 16))
+    for model in models.values():
+        if model.degradation is not None:
+            model.upscale(tiny, consistent=True)
+        if can_sample(model):
+            model.sample(1, seed=0)
+
+
+def can_sample(model: SuperResolutionModel) -> TypeGuard[GenerativeModel]:
+    """Whether a model can draw pictures from nothing."""
+    return isinstance(model, GenerativeModel) and (
+        not model.conditional or model.lr_prior is not None
+    )
+
+
+def menu(models: Models) -> gr.Dropdown:
+    """A menu of models that says what each one is."""
+    choices = [
+        (f"{name} · {type(model).__name__}, x{model.scale}", name) for name, model in models.items()
+    ]
+    return gr.Dropdown(choices, value=next(iter(models)), label="Model", filterable=False)
+
+
+def temperature_slider(value: float, info: str) -> gr.Slider:
+    return gr.Slider(0, LARGEST_TEMPERATURE, value=value, step=0.05, label="Temperature", info=info)
+
+
+def seed_box() -> gr.Number:
+    """A seed that is shown and can be used again, with a button that draws another one."""
+    another = gr.Button("Random seed", size="sm", render=False)
+    seed = gr.Number(
+        0,
+        label="Seed",
+        info="The same seed gives the same picture.",
+        precision=0,
+        minimum=0,
+        maximum=LARGEST_SEED,
+        buttons=[another],
+    )
+    another.click(None, outputs=seed, js=RANDOM_SEED)
+    return seed
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Show what the package refuses as one sentence in the page, without a traceback."""
+    try:
+        yield
+    except (HvaeSrError, ValueError) as error:
+        # The page renders messages as HTML, and a file's name is the visitor's own text.
+        message = html.escape(str(error), quote=False)
+        raise gr.Error(message, title="Not possible", print_exception=False) from error
+
+
+def picture_box() -> gr.Image:
+    """A box for pictures that hands over the uploaded file, whatever it holds.
+
+    gr.Image would open the file first: without limits, and with errors that tell server paths.
+    """
+    box = gr.Image(
+        type="filepath",
+        image_mode=None,
+        format="png",
+        sources=["upload", "clipboard"],
+        buttons=[],
+        label="Picture",
+        height=320,
+        placeholder="Drop a small picture here\n- or -\nClick to choose one",
+        alt_text="The picture to enlarge",
+    )
+    box.preprocess = _uploaded_path
+    return box
+
+
+def _uploaded_path(payload: Any) -> str | None:
+    return None if payload is None else payload.path
+
+
+def read_picture(path: str | None, samples: int) -> Image.Image:
+    """The uploaded picture, if `samples` answers to it are within the demo's limits.
+
+    Raises:
+        PictureError: for no picture, no longer a picture, a broken one or one too large.
+    """
+    if not path or not Path(path).is_file():
+        raise PictureError("there is no picture: choose one first, or upload it again")
+    image = open_picture(path, largest=LARGEST_WORK)
+    width, height = image.size
+    if max(width, height) > LARGEST_SIDE:
+        raise PictureError(
+            f"the picture is {width}x{height}: the demo takes at most {LARGEST_SIDE} pixels "
+            "along a side, so crop or shrink it"
+        )
+    if width * height * samples > LARGEST_WORK:
+        allowed = LARGEST_WORK // samples
+        raise PictureError(
+            f"{samples} samples of a {width}x{height} picture are too much for the demo: shrink "
+            f"it to at most {allowed} pixels ({int(allowed**0.5)}x{int(allowed**0.5)}), or ask "
+            "for fewer samples"
+        )
+    return image
+
+
+def checked_seed(seed: int | None) -> int:
+    """The seed, which an emptied box leaves out.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    if seed is None:
+        raise ValueError(f"there is no seed: type a whole number from 0 to {LARGEST_SEED}")
+    return seed
+
+
+def stored(images: Iterable[Image.Image], names: Iterable[str], owner: gr.Image) -> list[str]:
+    """Save pictures where gradio serves them from and, in time, deletes them: their paths.
+
+    Args:
+        images: what to save, with metadata and depth kept.
+        names: what a download of each is called.
+        owner: a component of the page, whose cache is used.
+    """
+    Path(owner.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=owner.GRADIO_CACHE))
+    paths = []
+    for image, name in zip(images, names, strict=True):
+        save_picture(image, folder / name)
+        paths.append(str(folder / name))
+    return paths

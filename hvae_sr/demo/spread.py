@@ -1,0 +1,51 @@
+"""Where several answers disagree: their per-pixel standard deviation, in colour."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from hvae_sr import pictures
+
+# Eight stops of matplotlib's "inferno": even in brightness, readable without colour vision.
+STOPS = (
+    (0, 0, 4),
+    (40, 11, 83),
+    (101, 21, 110),
+    (159, 42, 99),
+    (212, 72, 66),
+    (245, 125, 21),
+    (250, 193, 39),
+    (252, 255, 164),
+)
+
+
+def deviation(images: Sequence[Image.Image]) -> np.ndarray:
+    """Standard deviation over at least two pictures of one size: (H, W), in units of 1 / 255.
+
+    The variance is averaged over the colour channels.
+    """
+    stack = torch.cat([pictures.to_tensor(image) for image in images])
+    return stack.var(dim=0).mean(dim=0).sqrt().mul(255).numpy()
+
+
+def coloured(values: np.ndarray, top: float) -> Image.Image:
+    """(H, W) in [0, top] -> colours from the first to the last stop; `top` must be positive."""
+    position = np.clip(values / top, 0, 1) * (len(STOPS) - 1)
+    channels = [
+        np.interp(position, range(len(STOPS)), levels) for levels in zip(*STOPS, strict=True)
+    ]
+    return Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))
+
+
+def legend(top: float, count: int) -> str:
+    """HTML: the colours with the values at both ends."""
+    stops = ", ".join(f"rgb{stop}" for stop in STOPS)
+    return (
+        f'<div class="scale"><span>0</span>'
+        f'<div style="background: linear-gradient(to right, {stops})"></div>'
+        f"<span>{top:.1f} / 255</span></div>"
+        f'<p class="note">Standard deviation of each pixel over {count} samples: '
+        "bright is where the picture leaves the model a choice.</p>"
+    )
