@@ -7,7 +7,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,11 +16,15 @@ from hvae_sr.training.recipes import PRESETS
 
 
 def main(
-    preset: Annotated[str, typer.Option(help=f"One of: {', '.join(PRESETS)}.")] = "srcnn-cifar10-x4",
+    preset: Annotated[
+        str, typer.Option(help=f"One of: {', '.join(PRESETS)}.")
+    ] = "srcnn-cifar10-x4",
     data: Annotated[
         str, typer.Option(help="cifar10, procedural, a folder of pictures, or a .npy file.")
     ] = "procedural",
-    data_root: Annotated[Path, typer.Option(help="Where torchvision keeps CIFAR-10.")] = Path("data"),
+    data_root: Annotated[Path, typer.Option(help="Where torchvision keeps CIFAR-10.")] = Path(
+        "data"
+    ),
     crop: Annotated[int, typer.Option(help="Side of crops from folders, in HR pixels.")] = 32,
     validation: Annotated[int, typer.Option(help="Pictures held out from the end.")] = 2_500,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/PRESET.")] = None,
@@ -44,7 +48,9 @@ def main(
     max_minutes: Annotated[float | None, typer.Option(help="Stop in time, all saved.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint.")] = False,
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
-    push_to_hub: Annotated[str | None, typer.Option(help="owner/name to push to at the end.")] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="owner/name to push to at the end.")
+    ] = None,
 ) -> None:
     """Train a preset and leave a loadable model in OUT/model, curves and samples beside it."""
     if preset not in PRESETS:
@@ -52,9 +58,13 @@ def main(
     from hvae_sr.data import load_pictures
     from hvae_sr.training.loop import Options, Trainer
 
-    given = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
+    given: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
     recipe = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
-    terms = {
+    terms: dict[str, Any] = {
         "beta": beta,
         "warmup": kl_warmup,
         "free_bits": free_bits,

@@ -7,6 +7,7 @@ sixtieth of its signal, and the posteriors of a young VAE would see nothing of t
 """
 
 import math
+from typing import Literal
 
 import torch
 from einops.layers.torch import Rearrange
@@ -14,18 +15,20 @@ from torch import Tensor, nn
 
 ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU}
 CELLS = ("plain", "bottleneck")
+DEEPEST = 64
+Follows = Literal["linear", "relu"]
 
 
-def conv3x3(inputs: int, outputs: int, follows: str = "linear") -> nn.Conv2d:
+def conv3x3(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate")
     return _keep_variance(conv, follows)
 
 
-def conv1x1(inputs: int, outputs: int, follows: str = "linear") -> nn.Conv2d:
+def conv1x1(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:
     return _keep_variance(nn.Conv2d(inputs, outputs, 1), follows)
 
 
-def _keep_variance(conv: nn.Conv2d, follows: str) -> nn.Conv2d:
+def _keep_variance(conv: nn.Conv2d, follows: Follows) -> nn.Conv2d:
     """He initialisation for a convolution that follows `linear` or `relu`-like features."""
     nn.init.kaiming_normal_(conv.weight, nonlinearity=follows)
     assert conv.bias is not None
@@ -42,9 +45,17 @@ def scaled(conv: nn.Conv2d, factor: float) -> nn.Conv2d:
     return conv
 
 
-def cell(
-    kind: str, inputs: int, width: int, outputs: int, activation: str = "silu"
-) -> nn.Sequential:
+class Cell(nn.Sequential):
+    """A stack of activations and convolutions that ends in a convolution."""
+
+    @property
+    def last(self) -> nn.Conv2d:
+        conv = self[-1]
+        assert isinstance(conv, nn.Conv2d)
+        return conv
+
+
+def cell(kind: str, inputs: int, width: int, outputs: int, activation: str = "silu") -> Cell:
     """A pre-activated stack of convolutions, (N, inputs, H, W) -> (N, outputs, H, W).
 
     Args:
@@ -65,7 +76,7 @@ def cell(
         layers += [act(), conv3x3(middle, middle, "relu"), act(), conv1x1(middle, outputs, "relu")]
     else:
         raise ValueError(f"cell must be one of {CELLS}, not {kind!r}")
-    return nn.Sequential(*layers)
+    return Cell(*layers)
 
 
 class Residual(nn.Module):
@@ -78,13 +89,20 @@ class Residual(nn.Module):
     def __init__(self, kind: str, width: int, depth: int, activation: str = "silu"):
         super().__init__()
         self.cell = cell(kind, width, width, width, activation)
-        scaled(self.cell[-1], 1 / math.sqrt(depth))
+        scaled(self.cell.last, 1 / math.sqrt(depth))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.cell(x)
 
 
 def residuals(kind: str, width: int, count: int, activation: str = "silu") -> nn.Sequential:
+    """A stack of residual cells.
+
+    Raises:
+        ValueError: for more than `DEEPEST` cells, which only a mistaken config asks for.
+    """
+    if not 0 <= count <= DEEPEST:
+        raise ValueError(f"blocks must be between 0 and {DEEPEST}, not {count}")
     return nn.Sequential(*[Residual(kind, width, count, activation) for _ in range(count)])
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hvae_sr.errors import DataError
 from hvae_sr.inference.files import is_picture, open_picture
+from hvae_sr.pictures import to_tensor
 
 SOURCES = "cifar10, procedural, a folder of pictures, or a .npy file"
 
@@ -153,6 +154,8 @@ def load_pictures(source: str, *, crop: int = 32, root: str | Path = "data") -> 
     Raises:
         DataError: saying what is wrong with the source.
     """
+    if crop < 1:
+        raise DataError(f"crops must have at least one pixel, not {crop}")
     if source == "procedural":
         return DeadLeaves(crop)
     if source == "cifar10":
@@ -210,10 +213,7 @@ def read_folder(folder: Path) -> list[Tensor]:
     files = sorted(file for file in folder.rglob("*") if is_picture(file))
     if not files:
         raise DataError(f"{folder} holds no picture")
-    return [
-        torch.from_numpy(np.array(open_picture(file).convert("RGB"))).permute(2, 0, 1)
-        for file in files
-    ]
+    return [to_tensor(open_picture(file))[0].mul(255).round().byte() for file in files]
 
 
 def _folder(folder: Path, crop: int) -> Pictures:
@@ -231,6 +231,8 @@ def split(pictures: Pictures, validation: int) -> tuple[Pictures, Tensor]:
     Raises:
         DataError: when nothing would be left to train on.
     """
+    if validation < 1:
+        raise DataError(f"at least one picture must be held out for validation, not {validation}")
     if isinstance(pictures, DeadLeaves):
         return pictures, pictures.batch(2**31, 0, validation)
     if not isinstance(pictures, Stack | Crops) or len(pictures) <= validation:

@@ -145,7 +145,7 @@ class MixtureOfLogistics(Likelihood):
     def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
         log_weights, mean, log_scale, coefficients = self._split(raw, base)
         x = x.float().unsqueeze(2)
-        red, green, blue = (x - mean).unbind(dim=1)
+        red, green, _ = (x - mean).unbind(dim=1)
         to_green, red_to_blue, green_to_blue = coefficients.unbind(dim=1)
         shift = torch.stack(
             [torch.zeros_like(red), to_green * red, red_to_blue * red + green_to_blue * green],

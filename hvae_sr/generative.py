@@ -81,9 +81,7 @@ class FromLR(nn.Module):
 
     def __init__(self, width: int, blocks: int, cell: str, activation: str):
         super().__init__()
-        self.features = nn.Sequential(
-            conv3x3(3, width), residuals(cell, width, blocks, activation)
-        )
+        self.features = nn.Sequential(conv3x3(3, width), residuals(cell, width, blocks, activation))
 
     def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
         if lr is None:
@@ -104,6 +102,7 @@ class FromConstant(nn.Module):
 
 
 STARTS = ("lr", "constant")
+UNCONDITIONAL_LOG_SCALE = -1.0  # without a base picture, errors start as large as pictures
 
 
 class GenerativeModel(SuperResolutionModel):
@@ -145,6 +144,8 @@ class GenerativeModel(SuperResolutionModel):
             raise ValueError("widths, groups and blocks need one entry per level")
         if start not in STARTS:
             raise ValueError(f"start must be one of {STARTS}, not {start!r}")
+        if self.scale == 1 and start == "lr":
+            raise ValueError("scale 1 has no LR picture to start from: use start='constant'")
         steps = factors(self.scale)
         if start == "constant":
             steps = (steps + [2] * len(widths))[: max(len(steps), len(widths) - 1)]
@@ -157,6 +158,8 @@ class GenerativeModel(SuperResolutionModel):
         self.reduction = math.prod(steps)  # HR pixels per pixel of the coarsest level
         stem = math.prod(tail)
         self.conditional = start == "lr"
+        if not self.conditional:
+            likelihood.initial_log_scale = UNCONDITIONAL_LOG_SCALE
         self.start: nn.Module = (
             FromLR(widths[0], start_blocks, cell, activation)
             if self.conditional
@@ -248,7 +251,7 @@ class GenerativeModel(SuperResolutionModel):
         state, base = self._begin(lr)
         guide = self._guide(temperature, noise)
         if not self.conditional:
-            features = self._bottom_up(quantise(base), base)
+            features = self._bottom_up(quantise(enlarge(lr, self.scale)), base)
             guide.bottom_up = [f.repeat_interleave(num_samples, 0) for f in features]
         if num_samples > 1:
             state = state.repeat_interleave(num_samples, dim=0)
@@ -311,7 +314,9 @@ class GenerativeModel(SuperResolutionModel):
             above = math.prod(level.factor for level in self.levels[: first + 1])
             n, _, height, width = latents[0].shape
             scale = self.reduction // above
-            state, base = self._begin(None, latents[0].new_zeros(n, 3, height * scale, width * scale))
+            state, base = self._begin(
+                None, latents[0].new_zeros(n, 3, height * scale, width * scale)
+            )
         else:
             raise ValueError("decode needs the LR picture, or latents of an unconditional model")
         guide = self._guide(temperature, Noise(generator if generator is not None else seed))
@@ -381,15 +386,12 @@ class GenerativeModel(SuperResolutionModel):
 
     def _begin(self, lr: Tensor | None, hr: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """First top-down state, and the base picture in [-1, 1] that means are offsets from."""
-        picture = hr
-        if lr is not None and self.scale > 1:
-            picture = enlarge(lr, self.scale)
+        picture = enlarge(lr, self.scale) if lr is not None and self.scale > 1 else hr
         if picture is None:
             raise ValueError("this model needs an LR picture")
         n, _, height, width = picture.shape
         state = self.start(lr, (n, height // self.reduction, width // self.reduction))
-        known = lr is not None and self.scale > 1
-        return state, 2 * picture - 1 if known else torch.zeros_like(picture)
+        return state, 2 * picture - 1 if self.conditional else torch.zeros_like(picture)
 
     def _bottom_up(self, hr: Tensor, base: Tensor) -> list[Tensor]:
         x = 2 * hr - 1
@@ -422,4 +424,4 @@ def _nested(config: dict[str, Any]) -> GenerativeModel:
     return cls(**config)
 
 
-__all__ = ["Bound", "DiagonalGaussian", "GenerativeModel", "LIKELIHOODS"]
+__all__ = ["LIKELIHOODS", "Bound", "DiagonalGaussian", "GenerativeModel"]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hvae_sr.blocks import (
+    DEEPEST,
     cell,
     conv1x1,
     conv3x3,
@@ -44,6 +45,10 @@ class Level:
     groups: int
     blocks: int
     factor: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.groups <= DEEPEST:
+            raise ValueError(f"groups must be between 0 and {DEEPEST}, not {self.groups}")
 
 
 @dataclass
@@ -88,12 +93,12 @@ class LatentGroup(nn.Module):
         self.prior = None
         if prior == "learned":
             self.prior = cell(kind, width, width, 2 * latent + width, activation)
-            scaled(self.prior[-1], 0)
+            scaled(self.prior.last, 0)
         self.posterior = cell(kind, 2 * width, width, 2 * latent, activation)
-        _start_quiet(self.posterior[-1], latent)
+        _start_quiet(self.posterior.last, latent)
         self.project = conv1x1(latent, width)
         self.refine = cell(kind, width, width, width, activation)
-        scaled(self.refine[-1], 1 / math.sqrt(depth))
+        scaled(self.refine.last, 1 / math.sqrt(depth))
 
     def forward(
         self,
@@ -156,6 +161,7 @@ class TopDown(nn.Module):
         given: Iterator[Tensor] = iter(guide.latents)
         latents = []
         for index, groups in enumerate(self.levels):
+            assert isinstance(groups, nn.ModuleList)
             if index > 0:
                 h = self.finer[index - 1](h)
             bottom_up = guide.bottom_up[index] if guide.bottom_up is not None else None
@@ -175,14 +181,10 @@ class BottomUp(nn.Module):
         stem: HR pixels per pixel of the finest level, folded into channels (space to depth).
     """
 
-    def __init__(
-        self, levels: Sequence[Level], inputs: int, stem: int, kind: str, activation: str
-    ):
+    def __init__(self, levels: Sequence[Level], inputs: int, stem: int, kind: str, activation: str):
         super().__init__()
         finest = levels[-1]
-        self.stem = nn.Sequential(
-            space_to_depth(stem), conv3x3(inputs * stem**2, finest.width)
-        )
+        self.stem = nn.Sequential(space_to_depth(stem), conv3x3(inputs * stem**2, finest.width))
         self.levels = nn.ModuleList(
             residuals(kind, level.width, level.blocks, activation) for level in levels
         )

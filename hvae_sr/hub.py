@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 import hvae_sr.models  # noqa: F401  (registers every class that a config can name)
 from hvae_sr.errors import ModelError
@@ -44,7 +46,7 @@ def load(
     """
     shelf = bundled()
     source: str | Path = shelf.get(str(name_or_path), name_or_path)
-    if not Path(source).is_dir() and str(source).count("/") != 1:
+    if not Path(source).is_dir() and not _is_repository(str(source)):
         raise ModelError(
             f"{str(name_or_path)!r} is no bundled model ({', '.join(shelf)}), no folder, and not "
             "of the form owner/name"
@@ -52,3 +54,11 @@ def load(
     return SuperResolutionModel.from_pretrained(
         source, revision=revision, map_location=device, token=token
     )
+
+
+def _is_repository(name: str) -> bool:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name

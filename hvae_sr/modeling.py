@@ -1,7 +1,8 @@
 """The contract that every model keeps: construction, loading, `forward`, `loss`, `upscale`."""
 
+import json
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, ClassVar, Self, overload
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
@@ -69,18 +70,23 @@ class SuperResolutionModel(
         ValueError: for an unknown scale or degradation.
     """
 
-    classes: dict[str, type["SuperResolutionModel"]] = {}
+    classes: ClassVar[dict[str, type["SuperResolutionModel"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         SuperResolutionModel.classes[cls.__name__] = cls
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # The mixin drops what JSON cannot hold, and config.json would then name the default.
+        for value in (*args, *kwargs.values()):
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"{cls.__name__} takes JSON arguments only: {error}") from error
+        return super().__new__(cls, *args, **kwargs)
+
     def __init__(self, scale: int, degradation: str):
         super().__init__()
-        parameters = set(self._hub_mixin_init_parameters) - {"self"}
-        lost = sorted(parameters - set(self.config))
-        if lost:
-            raise TypeError(f"argument {lost[0]!r} must be something JSON can hold")
         factors(scale)
         self.scale = scale
         self.degradation = Degradation(degradation, scale) if scale > 1 else None
@@ -195,11 +201,16 @@ class SuperResolutionModel(
         if count < 1:
             raise ValueError(f"num_samples must be at least 1, got {count}")
         rest = None
-        lr = image if isinstance(image, Tensor) else None
-        if lr is None:
-            assert isinstance(image, Image.Image)
+        if isinstance(image, Image.Image):
+            check_pixels(1, image.width, image.height, count)
             lr, rest = pictures.split(image)
-        check_size(lr, count)
+        elif isinstance(image, Tensor):
+            lr = image
+            if lr.ndim != 4 or lr.shape[1] != 3 or 0 in lr.shape:
+                raise ValueError(f"expected pictures (N, 3, h, w), got shape {tuple(lr.shape)}")
+            check_pixels(lr.shape[0], lr.shape[3], lr.shape[2], count)
+        else:
+            raise TypeError(f"expected a Pillow picture or a tensor, got {type(image).__name__}")
         lr = lr.to(self.device)
         noise = Noise(generator if generator is not None else seed)
         answers = self.draw(lr, count, temperature, noise).clamp(0, 1)
@@ -216,14 +227,13 @@ class SuperResolutionModel(
         if self.degradation is None:
             raise ValueError("a model without an LR input has nothing to be consistent with")
         samples = answers.shape[1]
-        flat = self.degradation.project(
-            answers.flatten(0, 1), lr.repeat_interleave(samples, dim=0)
-        )
+        flat = self.degradation.project(answers.flatten(0, 1), lr.repeat_interleave(samples, dim=0))
         return flat.unflatten(0, (-1, samples))
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
         """The mixin's `save_pretrained`, whose files appear whole or not at all."""
-        target = Path(save_directory)
+        target = Path(save_directory).resolve()
+        kwargs.pop("config", None)  # `push_to_hub` hands over what is written below anyway
         with serialization.written_whole(target) as folder:
             if (target / "README.md").is_file():
                 (folder / "README.md").write_bytes((target / "README.md").read_bytes())
@@ -235,7 +245,7 @@ class SuperResolutionModel(
             return super().save_pretrained(folder, config=config, **kwargs)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | Path,
         *,
@@ -295,7 +305,7 @@ class SuperResolutionModel(
     @classmethod
     def _named(cls, name: Any, path: Path) -> type["SuperResolutionModel"]:
         known = SuperResolutionModel.classes
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise ModelError(
                 f"{path}: key 'model_class' is {name!r}, not one of {', '.join(sorted(known))}"
             )
@@ -314,16 +324,12 @@ class SuperResolutionModel(
         return super().generate_model_card(*args, **{**facts, **kwargs})
 
 
-def check_size(lr: Tensor, num_samples: int) -> None:
+def check_pixels(count: int, width: int, height: int, num_samples: int) -> None:
     """Refuse what one pass cannot hold.
 
     Raises:
         PictureError: saying how large the picture may be.
-        ValueError: when `lr` is not (N, 3, h, w).
     """
-    if lr.ndim != 4 or lr.shape[1] != 3 or 0 in lr.shape:
-        raise ValueError(f"expected pictures of shape (N, 3, h, w), got {tuple(lr.shape)}")
-    count, _, height, width = lr.shape
     if count * height * width * num_samples > LARGEST_PASS:
         allowed = LARGEST_PASS // (count * num_samples)
         raise PictureError(

@@ -7,7 +7,6 @@ anything allocated, and never more than the file holds.
 
 import inspect
 import json
-import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ FORMAT_VERSION = 1
 CONFIG_BYTES = 64 * 1024
 LARGEST_INTEGER = 4096
 LONGEST_LIST = 64
+DTYPES = ("F32", "F16", "BF16", "F64")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -68,9 +68,8 @@ def _check_values(value: Any, where: str) -> None:
             raise ModelError(f"{where} has more than {LONGEST_LIST} entries")
         for item in value:
             _check_values(item, where)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value) or not 0 <= value <= LARGEST_INTEGER:
-            raise ModelError(f"{where} is {value}: expected 0 to {LARGEST_INTEGER}")
+    elif isinstance(value, int | float) and not 0 <= value <= LARGEST_INTEGER:
+        raise ModelError(f"{where} is {value}: expected 0 to {LARGEST_INTEGER}")
 
 
 def build(cls: type[nn.Module], config: dict[str, Any], path: Path) -> nn.Module:
@@ -86,7 +85,14 @@ def build(cls: type[nn.Module], config: dict[str, Any], path: Path) -> nn.Module
     try:
         with torch.device("meta"):
             return cls(**config)
-    except (TypeError, ValueError, IndexError, ZeroDivisionError, RuntimeError) as error:
+    except (
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
         raise ModelError(f"{path} does not describe a {cls.__name__}: {error}") from error
 
 
@@ -108,16 +114,16 @@ def load_weights(model: nn.Module, path: Path, device: str | torch.device) -> No
             f"{path} is not a complete safetensors file ({error}): download it again"
         ) from error
     for key, tensor in state.items():
-        if not torch.isfinite(tensor).all():
+        state[key] = tensor.float()
+        if not torch.isfinite(state[key]).all():
             raise ModelError(f"{path}: tensor {key!r} holds NaN or infinite values")
-        if tensor.is_floating_point():
-            state[key] = tensor.float()
     model.load_state_dict(state, strict=True, assign=True)
 
 
 def _check_keys(model: nn.Module, file: Any, path: Path) -> None:
     expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+    found = {key: tuple(part.get_shape()) for key, part in slices.items()}
     for key in sorted(expected.keys() - found.keys()):
         raise ModelError(f"{path}: tensor {key!r} is missing")
     for key in sorted(found.keys() - expected.keys()):
@@ -125,6 +131,10 @@ def _check_keys(model: nn.Module, file: Any, path: Path) -> None:
     for key, shape in expected.items():
         if found[key] != shape:
             raise ModelError(f"{path}: tensor {key!r} has shape {found[key]}, expected {shape}")
+        if slices[key].get_dtype() not in DTYPES:
+            raise ModelError(
+                f"{path}: tensor {key!r} is {slices[key].get_dtype()}, expected one of {DTYPES}"
+            )
 
 
 @contextmanager
@@ -142,7 +152,7 @@ def written_whole(target: Path) -> Iterator[Path]:
             sync(file)
         target.mkdir(exist_ok=True)
         for file in folder.iterdir():
-            os.replace(file, target / file.name)
+            file.replace(target / file.name)
 
 
 def sync(file: Path) -> None:

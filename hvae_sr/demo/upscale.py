@@ -142,7 +142,7 @@ def tab(models: Models) -> None:
         several = list(zip(after, _captions(result.consistency), strict=True))
         return (
             (before, after[0]),
-            _figures(image, result, seed),
+            _figures(chosen, image, result, seed),
             several if len(several) > 1 else [],
             heatmap,
             legend,
@@ -185,6 +185,7 @@ def tab(models: Models) -> None:
                 buttons=["fullscreen"],
                 max_height=640,
                 label="Left: bicubic. Right: the model",
+                elem_id="answer",
             )
             figures = gr.Markdown(label="Size, LR-PSNR, time and seed", elem_classes="figures")
             gr.Markdown(LR_PSNR_INFO, elem_classes="note")
@@ -273,13 +274,16 @@ def _note(sentence: str) -> str:
     return f'<p class="note">{sentence}</p>'
 
 
-def _figures(image: Image.Image, result: Answer, seed: int) -> str:
+def _figures(model: SuperResolutionModel, image: Image.Image, result: Answer, seed: int) -> str:
     small, large = pictures.to_tensor(image).shape[-2:], result.images[0].size
-    return (
-        f"**{large[0]} x {large[1]}** from {small[1]} x {small[0]} · "
-        f"LR-PSNR **{_decibels(result.consistency[0])}** · "
-        f"{result.seconds:.2f} s · seed {seed}"
-    )
+    figures = [
+        f"**{large[0]} x {large[1]}** from {small[1]} x {small[0]}",
+        f"LR-PSNR **{_decibels(result.consistency[0])}**",
+        f"{result.seconds:.2f} s",
+    ]
+    if isinstance(model, GenerativeModel):
+        figures.append(f"seed {seed}")
+    return " · ".join(figures)
 
 
 def _captions(consistency: list[float]) -> list[str]:

@@ -1,7 +1,6 @@
 """Picture files: opened with limits, saved whole or not at all."""
 
 import os
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -43,7 +42,11 @@ def open_picture(path: str | Path, largest: int = LARGEST_FILE) -> Image.Image:
         return image
     except FileNotFoundError as error:
         raise PictureError(f"{path} is not there") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise PictureError(
+            f"{path.name} is far too large: at most {largest} pixels are read, shrink it"
+        ) from error
+    except UnidentifiedImageError as error:
         raise PictureError(f"{path.name} is not a picture in a format read here") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if isinstance(error, PictureError):
@@ -66,13 +69,14 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
     if kind not in FORMATS:
         raise PictureError(f"{path.name}: cannot write {path.suffix!r}, use one of {SUFFIXES}")
     kept = {key: image.info[key] for key in ("icc_profile", "dpi", "exif") if key in image.info}
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
+    options = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with os.fdopen(handle, "wb") as file:
-            image.save(file, format=kind, **kept)
+        with scratch.open("wb") as file:
+            image.save(file, format=kind, **options, **kept)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(scratch, path)
+        scratch.replace(path)
     except (OSError, ValueError) as error:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
         raise PictureError(f"{path} could not be written: {error}") from error

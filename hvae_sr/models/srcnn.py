@@ -37,6 +37,8 @@ class SRCNN(SuperResolutionModel):
     ):
         super().__init__(scale, degradation)
         steps = factors(scale)
+        if not 1 <= len(widths) <= len(steps) + 1:
+            raise ValueError(f"x{scale} has {len(steps) + 1} levels, not {len(widths)}")
         tail = steps[len(widths) - 1 :]
         self.extract = conv3x3(3, widths[0])
         self.map = nn.ModuleList(residuals(cell, w, b) for w, b in zip(widths, blocks, strict=True))

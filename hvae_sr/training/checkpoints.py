@@ -1,7 +1,7 @@
 """Training checkpoints: a folder appears whole under its final name, or not at all."""
 
 import json
-import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from hvae_sr.serialization import sync
 
 KEPT = 2
 STATE = "state.json"
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 
 
 def save(accelerator: Accelerator, folder: Path, step: int, state: dict[str, Any]) -> None:
@@ -35,12 +36,14 @@ def save(accelerator: Accelerator, folder: Path, step: int, state: dict[str, Any
                 if file.is_file():
                     sync(file)
             shutil.rmtree(final, ignore_errors=True)
-            os.rename(scratch, final)
+            scratch.rename(final)
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
         kept = newest(folder)
         where = f"{kept} is kept: free some space and --resume" if kept else "none was written yet"
-        raise TrainingError(f"checkpoint {final} could not be written ({error}); {where}") from error
+        raise TrainingError(
+            f"checkpoint {final} could not be written ({error}); {where}"
+        ) from error
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         for old in _complete(folder)[:-KEPT]:
@@ -62,7 +65,7 @@ def restore(accelerator: Accelerator, checkpoint: Path) -> dict[str, Any]:
     try:
         accelerator.load_state(str(checkpoint))
         state: dict[str, Any] = json.loads((checkpoint / STATE).read_text())
-    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise TrainingError(
             f"{checkpoint} does not fit this run ({error}): resume with the preset and options it "
             "was started with, or choose another --out"

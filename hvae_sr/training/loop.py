@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import hvae_sr
+import hvae_sr.models  # registers every class that a recipe can name
 from hvae_sr import data
 from hvae_sr.degradation import Degradation
-from hvae_sr.errors import TrainingError
+from hvae_sr.errors import DataError, TrainingError
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.models import HVAE, SRCNN, VAE
 from hvae_sr.training import checkpoints
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.recipes import Recipe
 
-MODELS: dict[str, type[SuperResolutionModel]] = {"HVAE": HVAE, "SRCNN": SRCNN, "VAE": VAE}
+PRECISIONS = ("no", "bf16", "fp16")
 MOST_SKIPS = 50  # non-finite gradients in a row before a run is given up
 SAMPLES = 8  # validation pictures drawn into each sample grid
 
@@ -65,11 +65,48 @@ class Criterion(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, hr: Tensor, lr: Tensor | None, weights: dict[str, float]) -> dict[str, Tensor]:
+    def forward(self, hr: Tensor, lr: Tensor | None, weights: dict[str, Any]) -> dict[str, Tensor]:
         if lr is None:
             assert isinstance(self.model, GenerativeModel)
             return self.model.loss(hr, **weights)
         return self.model.loss(hr, lr, **weights)
+
+
+class Meter:
+    """Sums of logged terms over finite steps, kept on the device until they are read."""
+
+    def __init__(self, device: torch.device):
+        self.zero = torch.zeros((), device=device)
+        self.in_a_row = self.zero
+        self._clear()
+
+    def _clear(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.steps, self.skipped = self.zero, self.zero
+
+    def add(self, terms: dict[str, Tensor], finite: Tensor) -> None:
+        for key, value in terms.items():
+            self.sums[key] = self.sums.get(key, self.zero) + torch.where(finite, value, 0.0)
+        self.steps = self.steps + finite
+        self.skipped = self.skipped + ~finite
+        self.in_a_row = torch.where(finite, 0.0, self.in_a_row + 1)
+
+    def read(self) -> tuple[dict[str, float], int]:
+        """Means since the last call, and how many steps were skipped.
+
+        Raises:
+            TrainingError: after `MOST_SKIPS` gradients in a row that were not finite.
+        """
+        if self.in_a_row >= MOST_SKIPS:
+            raise TrainingError(
+                f"the last {int(self.in_a_row)} gradients were not finite: lower the learning rate "
+                "and resume from the last checkpoint"
+            )
+        steps = max(1.0, float(self.steps))
+        means = {key: float(value) / steps for key, value in self.sums.items()}
+        skipped = int(self.skipped)
+        self._clear()
+        return means, skipped
 
 
 class Trainer:
@@ -81,6 +118,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, pictures: data.Pictures, options: Options, command: str):
         self.recipe, self.options, self.command = recipe, options, command
+        _check(recipe, options)
         existing = checkpoints.newest(options.out / "checkpoints")
         if existing and not options.resume:
             raise TrainingError(f"{options.out} holds a run: add --resume, or choose another --out")
@@ -97,10 +135,14 @@ class Trainer:
         self.described = self.pictures.describe()
         if isinstance(self.pictures, data.Stack):
             self.pictures = self.pictures.to(self.device)
-        self.model = MODELS[recipe.model](**recipe.arguments)
+        self.model = SuperResolutionModel.classes[recipe.model](**recipe.arguments)
         if options.channels_last:
-            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.model = self.model.to(memory_format=torch.channels_last)
         self.shrink = Degradation(**recipe.shrink) if recipe.shrink else None
+        try:
+            self._pair(self.held_out[:1])
+        except ValueError as error:
+            raise DataError(f"{self.pictures.name}: {error}") from error
         self.optimizer = _optimizer(self.model, recipe)
         criterion: nn.Module = Criterion(self.model)
         self.criterion, self.optimizer = self.accelerator.prepare(criterion, self.optimizer)
@@ -126,9 +168,7 @@ class Trainer:
         self.accelerator.init_trackers("curves")
         begin, before = time.monotonic(), self.minutes
         limit = self.options.max_minutes
-        totals: dict[str, Tensor] = {}
-        in_a_row = torch.zeros((), device=self.device)
-        skipped = torch.zeros((), device=self.device)
+        meter = Meter(self.device)
         bar = tqdm(
             total=self.recipe.steps,
             initial=self.step,
@@ -137,32 +177,19 @@ class Trainer:
         )
         mark, first = time.monotonic(), self.step
         while self.step < self.recipe.steps:
-            terms, dropped = self._train_step()
-            in_a_row = (in_a_row + dropped) * dropped
-            skipped += dropped
-            for key, value in terms.items():
-                totals[key] = totals.get(key, 0) + value
+            meter.add(*self.train_step())
             self.step += 1
             bar.update()
             self.minutes = before + (time.monotonic() - begin) / 60
             late = limit is not None and (time.monotonic() - begin) / 60 >= limit
             done = self.step == self.recipe.steps
             if self.step % self.options.log_every == 0 or done or late:
-                count = self.step - first
-                values = {key: float(total) / count for key, total in totals.items()}
-                values["images_per_second"] = (
-                    count * self.recipe.batch_size / (time.monotonic() - mark)
-                )
-                self.skipped += int(skipped)
-                values["skipped"] = self.skipped
-                skipped.zero_()
-                self._log(values, bar)
-                if int(in_a_row) >= min(MOST_SKIPS, self.options.log_every):
-                    raise TrainingError(
-                        f"the last {int(in_a_row)} gradients were not finite: lower the learning "
-                        "rate and resume from the last checkpoint"
-                    )
-                totals, mark, first = {}, time.monotonic(), self.step
+                images = (self.step - first) * self.recipe.batch_size
+                values, skipped = meter.read()
+                self.skipped += skipped
+                speed = {"images_per_second": images / (time.monotonic() - mark)}
+                self._log({**values, **speed, "skipped": self.skipped}, bar)
+                mark, first = time.monotonic(), self.step
             if self.step % self.options.save_every == 0 or done or late:
                 self._save()
                 mark = time.monotonic()
@@ -172,8 +199,12 @@ class Trainer:
         self.accelerator.end_training()
         return self.ema.model  # type: ignore[return-value]
 
-    def _train_step(self) -> tuple[dict[str, Tensor], Tensor]:
-        """One optimiser step; returns the logged terms and 1 where the gradient was dropped."""
+    def train_step(self) -> tuple[dict[str, Tensor], Tensor]:
+        """One optimiser step; returns the logged terms and whether the gradient was finite.
+
+        A gradient that is not finite is replaced by zeros, without asking the device: momentum
+        carries the weights on for that step.
+        """
         recipe, options = self.recipe, self.options
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate_at(self.step)
@@ -185,7 +216,7 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for part in range(options.accumulate):
             place = (self.step * options.accumulate + part) * world + rank
-            hr, lr = self._batch(place, size)
+            hr, lr = self.batch(place, size)
             with self.accelerator.accumulate(self.criterion), self.accelerator.autocast():
                 terms = self.loss(hr, lr, recipe.loss_arguments(self.step))
                 self.accelerator.backward(terms["loss"])
@@ -201,9 +232,9 @@ class Trainer:
         self.optimizer.zero_grad()
         self.ema.update(self.model)
         sums["gradient_norm"] = torch.where(finite, norm, 0.0)
-        return sums, 1.0 - finite.float()
+        return sums, finite
 
-    def _batch(self, place: int, size: int) -> tuple[Tensor, Tensor | None]:
+    def batch(self, place: int, size: int) -> tuple[Tensor, Tensor | None]:
         """HR and LR pictures in [0, 1], shrunk on the device."""
         seed = self.options.seed
         pixels = self.pictures.batch(seed, place, size).to(self.device, non_blocking=True)
@@ -252,9 +283,9 @@ class Trainer:
         self.accelerator.log(values, step=self.step)
         shown = ("loss", "bits_per_dim", "psnr", "psnr_prior", "rate")
         bar.set_postfix({key: f"{values[key]:.4g}" for key in shown if key in values})
-        self._record({"step": self.step, "minutes": self.minutes, **values})
+        self.record({"step": self.step, "minutes": self.minutes, **values})
 
-    def _record(self, values: dict[str, Any]) -> None:
+    def record(self, values: dict[str, Any]) -> None:
         if self.accelerator.is_main_process:
             with (self.options.out / "log.jsonl").open("a") as file:
                 file.write(json.dumps(values) + "\n")
@@ -297,6 +328,18 @@ class Trainer:
         }
 
 
+def _check(recipe: Recipe, options: Options) -> None:
+    """Refuse settings that would fail late or, worse, do nothing."""
+    if options.precision not in PRECISIONS:
+        raise TrainingError(f"precision must be one of {PRECISIONS}, not {options.precision!r}")
+    if options.accumulate < 1 or recipe.batch_size < options.accumulate:
+        raise TrainingError(
+            f"a batch of {recipe.batch_size} cannot be split into {options.accumulate} parts"
+        )
+    if recipe.steps < 1 or options.log_every < 1 or options.save_every < 1:
+        raise TrainingError("steps, log_every and save_every must be at least 1")
+
+
 def hardware(device: torch.device) -> str:
     """The machine in words: the GPU's name, or processor and threads."""
     if device.type == "cuda":
@@ -310,13 +353,9 @@ def hardware(device: torch.device) -> str:
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    kinds: dict[str, type[torch.optim.Optimizer]] = {
-        "adamw": torch.optim.AdamW,
-        "adamax": torch.optim.Adamax,
-    }
-    if recipe.optimizer not in kinds:
-        raise TrainingError(f"optimizer must be one of {tuple(kinds)}, not {recipe.optimizer!r}")
-    extra = {"betas": (0.9, 0.99)} if recipe.optimizer == "adamw" else {}
-    return kinds[recipe.optimizer](
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, **extra
-    )
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(model.parameters(), rate, (0.9, 0.99), weight_decay=decay)
+    if recipe.optimizer == "adamax":
+        return torch.optim.Adamax(model.parameters(), rate, weight_decay=decay)
+    raise TrainingError(f"optimizer must be adamw or adamax, not {recipe.optimizer!r}")

@@ -86,7 +86,7 @@ class Recipe:
 _SRCNN = Recipe(
     model="SRCNN",
     arguments={"scale": 4, "widths": [64, 64], "blocks": [5, 2]},
-    steps=4_000,
+    steps=3_500,
     optimizer="adamw",
     learning_rate=1e-3,
     clip=0.1,
@@ -103,7 +103,7 @@ _HVAE = Recipe(
         "start_blocks": 3,
         "mixtures": 5,
     },
-    steps=9_000,
+    steps=7_500,
     batch_size=32,
     optimizer="adamw",
     learning_rate=1e-3,
@@ -140,7 +140,7 @@ _LR_PRIOR = replace(
         "cell": "plain",
         "mixtures": 5,
     },
-    steps=4_000,
+    steps=2_500,
     batch_size=64,
     objective=Objective(),
     shrink={"name": "gaussian", "scale": 4},
@@ -149,8 +149,11 @@ _LR_PRIOR = replace(
 _VAE = Recipe(
     model="VAE",
     arguments={"scale": 4, "width": 64, "blocks": 3},
-    steps=4_000,
-    objective=Objective(prior_weight=0.1),
+    steps=2_000,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    clip=2.0,
+    objective=Objective(quiet=0.05, prior_weight=2.0),
 )
 
 PRESETS: dict[str, Recipe] = {

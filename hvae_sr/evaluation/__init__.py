@@ -1,0 +1,1 @@
+"""Scores as the field prints them, tables, and model cards made from them."""

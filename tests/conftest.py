@@ -1,0 +1,130 @@
+"""What the tests share: tiny models, made-up pictures, and folders that hold a saved model."""
+
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hvae_sr.degradation import enlarge, quantise
+from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models import HVAE, SRCNN, VAE
+
+torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+
+
+class Nearest(SuperResolutionModel):
+    """Repeats pixels: what it gives back is known exactly."""
+
+    def __init__(self, scale: int = 2, degradation: str = "area"):
+        super().__init__(scale, degradation)
+        self.anchor = nn.Parameter(torch.zeros(1))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return enlarge(lr, self.scale, "nearest")
+
+    def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
+        return {"loss": (self(lr) - hr + self.anchor).square().mean()}
+
+
+def tiny_hvae(scale: int = 4, **changes: Any) -> HVAE:
+    arguments: dict[str, Any] = {
+        "widths": [8, 8],
+        "groups": [1, 2],
+        "blocks": [1, 1],
+        "latent": 2,
+        "start_blocks": 1,
+        "mixtures": 2,
+    }
+    return HVAE(scale=scale, **{**arguments, **changes})
+
+
+def tiny_vae(scale: int = 4, **changes: Any) -> VAE:
+    return VAE(scale=scale, **{"width": 8, "blocks": 1, **changes})
+
+
+def tiny_srcnn(scale: int = 4, **changes: Any) -> SRCNN:
+    return SRCNN(scale=scale, **{"widths": [8, 8], "blocks": [1, 1], **changes})
+
+
+def tiny_study_vae(**changes: Any) -> VAE:
+    """The study's model: the decoder sees z alone."""
+    settings = {"prior": "standard", "start": "constant", "activation": "relu"}
+    likelihood = {"likelihood": "fixed_gaussian", "squash": True}
+    return tiny_vae(**{**settings, **likelihood, **changes})
+
+
+def tiny_lr_prior(**changes: Any) -> HVAE:
+    """An unconditional model of LR pictures, p(y)."""
+    return tiny_hvae(scale=1, **{"start": "constant", **changes})
+
+
+TINY = {"SRCNN": tiny_srcnn, "VAE": tiny_vae, "HVAE": tiny_hvae}
+GENERATIVE = {"VAE": tiny_vae, "HVAE": tiny_hvae}
+
+
+def shaken(model: SuperResolutionModel, amount: float = 0.1) -> SuperResolutionModel:
+    """The model with noise on every weight, so that nothing in it is zero or neutral."""
+    random = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(amount * torch.randn(parameter.shape, generator=random))
+    return model.eval()
+
+
+def random_pictures(*shape: int, seed: int = 0) -> Tensor:
+    """Noise in 256 values: the hardest picture there is."""
+    return quantise(torch.rand(shape, generator=torch.Generator().manual_seed(seed)))
+
+
+def smooth_pictures(*shape: int, seed: int = 0) -> Tensor:
+    """Soft blobs in 256 values, closer to a photograph."""
+    n, c, height, width = shape
+    coarse = random_pictures(n, c, -(-height // 4), -(-width // 4), seed=seed)
+    return quantise(enlarge(coarse, 4)[..., :height, :width])
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    return float(-10 * (a - b).square().mean().clamp_min(1e-12).log10())
+
+
+def same_weights(a: nn.Module, b: nn.Module) -> bool:
+    left, right = a.state_dict(), b.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def png_bytes(width: int, height: int, rows: bytes = b"") -> bytes:
+    """A PNG file by hand: true header, and whatever pixel data is given."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        length = len(body).to_bytes(4, "big")
+        return length + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+    file = io.BytesIO(b"\x89PNG\r\n\x1a\n")
+    file.seek(0, io.SEEK_END)
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
+    for kind, body in [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]:
+        file.write(chunk(kind, body))
+    return file.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may reach a hub."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A folder with a tiny HVAE."""
+    folder = tmp_path / "model"
+    tiny_hvae().save_pretrained(folder)
+    return folder

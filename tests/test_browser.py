@@ -1,0 +1,171 @@
+"""The demo in a real browser: `python app.py`, a photograph in, a PNG out, no outside request."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from skimage import data
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+ROOT = Path(__file__).parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SWITCHES = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+SIDE = 32
+PATIENCE = 30_000  # milliseconds that one answer may take on a busy machine
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        reason = f"no browser on the path: install one of {', '.join(BROWSERS)}"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=SWITCHES)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(browser: sync_api.Browser) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "app.py", "--port", str(port)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        said = []
+        for line in server.stdout:
+            said.append(line)
+            if "Running on local URL" in line:
+                break
+        else:
+            pytest.fail(f"the demo did not start:\n{''.join(said)}")
+        yield f"http://127.0.0.1:{port}"
+        server.terminate()
+
+
+@pytest.fixture
+def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
+    """The page, watched: no request may leave the machine, no script may fail."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.goto(address)
+    yield page
+    context.close()
+    outside = [url for url in requests if not url.startswith((address, "blob:", "data:"))]
+    assert outside == []
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "cat.png"
+    Image.fromarray(data.chelsea()).resize((SIDE, SIDE)).save(path)
+    return path
+
+
+def natural_width(picture: sync_api.Locator) -> int:
+    """Pixels of an image element, once it is loaded."""
+    picture.wait_for()
+    return picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
+
+
+def press_upscale(page: sync_api.Page, file: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files(file)
+    page.get_by_role("button", name="Remove Image").wait_for()
+    page.get_by_role("button", name="Upscale", exact=True).click()
+
+
+def test_upscale_and_download(page: sync_api.Page, photograph: Path, tmp_path: Path) -> None:
+    press_upscale(page, photograph)
+    page.get_by_text(f"from {SIDE} x {SIDE}").wait_for()
+    pictures = page.locator("#answer img")
+    assert [natural_width(pictures.nth(index)) for index in (0, 1)] == [4 * SIDE] * 2
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the PNG").click()
+    assert waiting.value.suggested_filename == "cat-x4.png"
+    waiting.value.save_as(tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as result:
+        assert (result.format, result.size) == ("PNG", (4 * SIDE, 4 * SIDE))
+
+
+def test_several_samples_and_uncertainty(page: sync_api.Page, photograph: Path) -> None:
+    page.get_by_role("spinbutton", name="Temperature").first.fill("0.8")
+    page.get_by_role("spinbutton", name="Number of samples").fill("3")
+    page.get_by_role("button", name="Random seed").first.click()
+    press_upscale(page, photograph)
+    page.get_by_text("over 3 samples").wait_for()
+    thumbnails = page.get_by_role("button", name="Thumbnail")
+    sync_api.expect(thumbnails).to_have_count(3)
+    seed = page.get_by_role("spinbutton", name="Seed").first.input_value()
+    sync_api.expect(page.get_by_text(f"seed {seed}")).to_be_visible()
+
+
+def test_deterministic_model_hides_what_it_does_not_use(page: sync_api.Page) -> None:
+    temperature = page.get_by_role("spinbutton", name="Temperature").first
+    sync_api.expect(temperature).to_be_visible()
+    page.get_by_role("combobox", name="Model").first.click()
+    page.get_by_role("option", name="srcnn").first.click()
+    sync_api.expect(temperature).to_be_hidden()
+    sync_api.expect(page.get_by_text("This model has one answer").first).to_be_visible()
+
+
+def test_example_fills_the_picture(page: sync_api.Page) -> None:
+    page.locator("button.gallery-item").first.click()
+    assert natural_width(page.get_by_alt_text("The picture to enlarge")) == 96
+
+
+def test_prior_samples(page: sync_api.Page) -> None:
+    page.get_by_role("tab", name="Prior samples").click()
+    page.get_by_role("button", name="Draw samples").click()
+    thumbnails = page.get_by_role("button", name="Thumbnail")
+    sync_api.expect(thumbnails).to_have_count(16)
+    assert natural_width(thumbnails.first.locator("img")) == 128
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the grid as PNG").click()
+    assert waiting.value.suggested_filename.endswith("-seed0.png")
+
+
+def test_broken_file_gets_a_sentence(page: sync_api.Page, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing of use")
+    press_upscale(page, tmp_path / "broken.png")
+    toast = page.get_by_test_id("toast-body")
+    toast.wait_for()
+    assert "broken.png" in toast.inner_text()
+    assert "/" not in toast.inner_text() and "Traceback" not in toast.inner_text()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_nothing_is_cut_off(page: sync_api.Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    for name in ("Upscale", "Prior samples"):
+        page.get_by_role("tab", name=name).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

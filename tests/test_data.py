@@ -1,0 +1,283 @@
+"""Training pictures: batches as pure functions of (seed, step), sources, and what is held out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_pictures
+from PIL import Image
+from torch import Tensor
+
+from hvae_sr import data
+from hvae_sr.data import (
+    Crops,
+    DeadLeaves,
+    Pictures,
+    Stack,
+    augment,
+    load_array,
+    load_pictures,
+    split,
+)
+from hvae_sr.errors import DataError, PictureError
+from hvae_sr.pictures import to_tensor
+
+
+def numbered(count: int, side: int = 2) -> Stack:
+    """Pictures that carry their own number in every pixel."""
+    pixels = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, side, side)
+    return Stack(pixels.contiguous(), "numbers")
+
+
+def numbers(batch: Tensor) -> list[int]:
+    return batch[:, 0, 0, 0].tolist()
+
+
+def bytes_of(*shape: int, seed: int = 0) -> Tensor:
+    return (random_pictures(*shape, seed=seed) * 255).round().byte()
+
+
+def crops(count: int = 5, crop: int = 4) -> Crops:
+    """Pictures of different sizes in which every pixel tells picture, row and column."""
+    pictures = []
+    for index in range(count):
+        height, width = crop + index, crop + 3 * index
+        rows = torch.arange(height).view(-1, 1).expand(height, width)
+        columns = torch.arange(width).expand(height, width)
+        pictures.append(torch.stack([torch.full_like(rows, index), rows, columns]).byte())
+    return Crops(pictures, crop, "squares")
+
+
+SOURCES: dict[str, Pictures] = {
+    "stack": numbered(7),
+    "crops": crops(),
+    "procedural": DeadLeaves(16, leaves=8),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+class TestEverySource:
+    def test_a_batch_depends_on_seed_and_step_alone(self, name: str):
+        pictures = SOURCES[name]
+        first = pictures.batch(0, 5, 4)
+        for seed, step in [(1, 5), (0, 6), (0, 0)]:
+            pictures.batch(seed, step, 4)
+        torch.rand(3)
+        assert torch.equal(pictures.batch(0, 5, 4), first)
+
+    def test_seeds_and_steps_differ(self, name: str):
+        pictures = SOURCES[name]
+        batches = [pictures.batch(seed, step, 4) for seed, step in [(0, 0), (0, 1), (1, 0), (1, 1)]]
+        for index, batch in enumerate(batches):
+            assert not any(torch.equal(batch, other) for other in batches[index + 1 :])
+
+    def test_batches_are_bytes_and_leave_the_global_generator_alone(self, name: str):
+        before = torch.get_rng_state()
+        batch = SOURCES[name].batch(0, 0, 3)
+        assert batch.dtype == torch.uint8
+        assert batch.shape[:2] == (3, 3) and batch.shape[2] == batch.shape[3]
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_they_say_what_they_are(self, name: str):
+        pictures = SOURCES[name]
+        side = pictures.batch(0, 0, 1).shape[-1]
+        assert f"{side}x{side}" in pictures.describe()
+
+
+class TestStack:
+    @pytest.mark.parametrize("size", [1, 3, 7, 10, 25])
+    def test_every_epoch_shows_every_picture_once(self, size: int):
+        stack, epochs = numbered(10), 4
+        steps = -(-10 * epochs // size)
+        seen = [n for step in range(steps) for n in numbers(stack.batch(3, step, size))]
+        orders = [seen[10 * e : 10 * (e + 1)] for e in range(epochs)]
+        assert all(sorted(order) == list(range(10)) for order in orders)
+        assert len({tuple(order) for order in orders}) == epochs
+
+    def test_ranks_share_an_epoch(self):
+        """Batch `step * world + rank` of half the size is what one process would see."""
+        stack = numbered(10)
+        whole = numbers(stack.batch(0, 1, 6))
+        halves = [n for rank in (0, 1) for n in numbers(stack.batch(0, 2 + rank, 3))]
+        assert whole == halves
+
+
+class TestCrops:
+    def test_every_crop_lies_in_one_picture_and_all_places_are_reached(self):
+        source = crops()
+        batch = source.batch(0, 0, 4000)
+        assert batch.shape == (4000, 3, 4, 4)
+        rows, columns = batch[:, 1, 0, 0].int(), batch[:, 2, 0, 0].int()
+        assert (batch[:, 0] == batch[:, 0, :1, :1]).all()
+        assert (batch[:, 1].int() - rows[:, None, None] == torch.arange(4).view(-1, 1)).all()
+        assert (batch[:, 2].int() - columns[:, None, None] == torch.arange(4)).all()
+        for index in range(5):
+            chosen = batch[:, 0, 0, 0] == index
+            assert chosen.sum() == pytest.approx(800, abs=150)
+            assert sorted(set(rows[chosen].tolist())) == list(range(index + 1))
+            assert sorted(set(columns[chosen].tolist())) == list(range(3 * index + 1))
+
+    def test_too_small_a_picture_is_named(self):
+        with pytest.raises(DataError, match="holds a 9x3 picture: crops need 4"):
+            Crops([bytes_of(3, 8, 8), bytes_of(3, 3, 9)], 4, "mixed")
+
+
+class TestDeadLeaves:
+    def test_pictures_differ_and_use_the_range(self):
+        batch = DeadLeaves(32).batch(0, 0, 32)
+        assert batch.shape == (32, 3, 32, 32)
+        assert len(batch.flatten(1).unique(dim=0)) == 32
+        assert batch.float().std() > 30
+        assert batch.min() < 20 and batch.max() > 235
+
+    def test_they_have_edges_and_flat_parts(self):
+        picture = DeadLeaves(32).batch(1, 0, 16).int()
+        steps = (picture[..., 1:] - picture[..., :-1]).abs()
+        assert (steps <= 4).float().mean() > 0.5
+        assert (steps >= 40).float().mean() > 0.02
+
+
+class TestSplit:
+    def test_the_last_ones_are_held_out_of_a_stack(self):
+        kept, held = split(numbered(10), 3)
+        assert numbers(held) == [7, 8, 9]
+        seen = {n for step in range(20) for n in numbers(kept.batch(0, step, 5))}
+        assert seen == set(range(7))
+
+    def test_the_last_ones_are_held_out_of_crops(self):
+        kept, held = split(crops(), 2)
+        assert held.shape == (2, 3, 4, 4)
+        assert set(numbers(held)) <= {3, 4}
+        assert set(numbers(kept.batch(0, 0, 500))) == {0, 1, 2}
+        assert torch.equal(held, split(crops(), 2)[1])
+
+    def test_procedural_pictures_are_held_out_by_their_seed(self):
+        kept, held = split(DeadLeaves(16, leaves=8), 6)
+        trained = torch.cat([kept.batch(0, step, 6) for step in range(5)]).flatten(1)
+        assert held.shape == (6, 3, 16, 16)
+        assert not any((trained == picture).all(dim=1).any() for picture in held.flatten(1))
+
+    @pytest.mark.parametrize("validation", [10, 11])
+    def test_something_must_be_left(self, validation: int):
+        with pytest.raises(DataError, match="too small"):
+            split(numbered(10), validation)
+
+    @pytest.mark.parametrize("validation", [0, -1])
+    @pytest.mark.parametrize("pictures", [numbered(10), crops()])
+    def test_something_must_be_held_out(self, pictures: Pictures, validation: int):
+        with pytest.raises(DataError):
+            split(pictures, validation)
+
+
+class TestAugment:
+    def test_half_of_the_pictures_are_mirrored(self):
+        batch = bytes_of(1000, 3, 2, 4)
+        flipped = augment(batch, 0, 0)
+        mirrored = (flipped == batch.flip(-1)).flatten(1).all(dim=1)
+        same = (flipped == batch).flatten(1).all(dim=1)
+        assert (mirrored ^ same).all()
+        assert mirrored.sum() == pytest.approx(500, abs=70)
+
+    def test_the_same_ones_for_the_same_step(self):
+        batch = bytes_of(64, 3, 2, 4)
+        assert torch.equal(augment(batch, 1, 2), augment(batch, 1, 2))
+        assert not torch.equal(augment(batch, 1, 2), augment(batch, 1, 3))
+
+
+class TestSources:
+    def test_an_array(self, tmp_path: Path):
+        pixels = bytes_of(6, 3, 8, 8)
+        np.save(tmp_path / "train.npy", pixels.permute(0, 2, 3, 1).numpy())
+        assert torch.equal(load_array(tmp_path / "train.npy"), pixels)
+        pictures = load_pictures(str(tmp_path / "train.npy"))
+        assert isinstance(pictures, Stack)
+        assert len(pictures) == 6
+        assert "train.npy" in pictures.describe()
+
+    @pytest.mark.parametrize(
+        "array",
+        [
+            np.zeros((2, 4, 4, 3), np.float32),
+            np.zeros((2, 3, 4, 4), np.uint8),
+            np.zeros((4, 4, 3), np.uint8),
+            np.zeros((0, 4, 4, 3), np.uint8),
+            np.array([{"a": 1}], dtype=object),
+        ],
+    )
+    def test_arrays_of_something_else(self, array: np.ndarray, tmp_path: Path):
+        np.save(tmp_path / "odd.npy", array, allow_pickle=True)
+        with pytest.raises(DataError, match=r"odd\.npy"):
+            load_array(tmp_path / "odd.npy")
+
+    @pytest.mark.parametrize("content", [None, b"", b"hello", b"\x93NUMPY"])
+    def test_files_that_are_no_array(self, content: bytes | None, tmp_path: Path):
+        if content is not None:
+            (tmp_path / "odd.npy").write_bytes(content)
+        with pytest.raises(DataError, match=r"odd\.npy"):
+            load_pictures(str(tmp_path / "odd.npy"))
+
+    def test_a_folder_of_one_size_is_a_stack(self, tmp_path: Path):
+        (tmp_path / "deeper").mkdir()
+        for index in range(3):
+            Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / "deeper" / f"{index}.png")
+        (tmp_path / "notes.txt").write_text("no picture")
+        pictures = load_pictures(str(tmp_path), crop=8)
+        assert isinstance(pictures, Stack)
+        assert numbers(pictures.pixels) == [0, 1, 2]
+
+    def test_a_folder_of_other_sizes_gives_crops(self, tmp_path: Path):
+        for index, size in enumerate([(8, 8), (20, 9)]):
+            Image.new("RGB", size, (index, 0, 0)).save(tmp_path / f"{index}.png")
+        pictures = load_pictures(str(tmp_path), crop=8)
+        assert isinstance(pictures, Crops)
+        assert pictures.batch(0, 0, 5).shape == (5, 3, 8, 8)
+        with pytest.raises(DataError, match="crops need 9"):
+            load_pictures(str(tmp_path), crop=9)
+
+    @pytest.mark.parametrize("kind", ["deep", "turned", "palette", "alpha"])
+    def test_folders_read_every_picture_as_the_models_do(self, kind: str, tmp_path: Path):
+        path, exif = tmp_path / "in.png", Image.Exif()
+        exif[0x0112] = 6
+        picture = Image.fromarray(bytes_of(1, 3, 4, 6)[0].permute(1, 2, 0).numpy())
+        if kind == "deep":
+            Image.fromarray((np.arange(24, dtype=np.uint16) * 2000).reshape(4, 6)).save(path)
+        elif kind == "turned":
+            picture.save(path, exif=exif)
+        else:
+            picture.convert("P" if kind == "palette" else "RGBA").save(path)
+        (read,) = data.read_folder(tmp_path)
+        expected = (to_tensor(Image.open(path))[0] * 255).round().byte()
+        assert torch.equal(read, expected)
+
+    def test_broken_and_empty_folders(self, tmp_path: Path):
+        with pytest.raises(DataError, match="no picture"):
+            load_pictures(str(tmp_path))
+        (tmp_path / "bad.png").write_bytes(b"hello")
+        with pytest.raises(PictureError, match=r"bad\.png"):
+            load_pictures(str(tmp_path))
+
+    def test_procedural_and_unknown(self):
+        pictures = load_pictures("procedural", crop=12)
+        assert pictures.batch(0, 0, 2).shape == (2, 3, 12, 12)
+        with pytest.raises(DataError, match="cifar10, procedural"):
+            load_pictures("imagenet")
+
+    def test_cifar10_without_a_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        def refuse(*args: object, **kwargs: object) -> None:
+            raise OSError("no route to host")
+
+        monkeypatch.setattr("torchvision.datasets.CIFAR10", refuse)
+        with pytest.raises(DataError, match="no route to host"):
+            load_pictures("cifar10", root=tmp_path)
+
+
+def test_generators_have_addresses():
+    draws = [torch.rand(2, generator=data.generator(*key)).tolist() for key in ADDRESSES]
+    assert len({tuple(draw) for draw in draws}) == len(ADDRESSES)
+    assert torch.equal(
+        torch.rand(2, generator=data.generator(1, 2)), torch.rand(2, generator=data.generator(1, 2))
+    )
+
+
+ADDRESSES = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (0, 1, 3), (2**31, 1, 2), (2**62, 1, 2)]

@@ -1,0 +1,277 @@
+"""The demo as its visitors and API clients meet it: good pictures, bad files, seeds, limits."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from skimage import data
+
+from hvae_sr import GenerativeModel, pictures
+from hvae_sr.demo import launch, shared, spread
+from hvae_sr.demo.examples import SIDE, photographs
+
+Upscale = Callable[..., tuple]
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def client(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    blocks = launch(port=port, block=False)
+    yield Client(
+        f"http://127.0.0.1:{port}",
+        verbose=False,
+        analytics_enabled=False,
+        download_files=tmp_path_factory.mktemp("downloads"),
+    )
+    blocks.close()
+
+
+@pytest.fixture
+def upscale(client: Client) -> Upscale:
+    def call(path: Path, **choices: Any) -> tuple:
+        return client.predict(handle_file(path), api_name="/upscale", **choices)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Image.Image:
+    return Image.fromarray(data.astronaut()[:200, 150:350]).resize((24, 20))
+
+
+@pytest.fixture
+def small(photograph: Image.Image, tmp_path: Path) -> Path:
+    photograph.save(tmp_path / "small.png")
+    return tmp_path / "small.png"
+
+
+@pytest.fixture(scope="module")
+def deterministic() -> str:
+    models = shared.shelf()
+    return next(name for name, model in models.items() if not isinstance(model, GenerativeModel))
+
+
+def refusal(call: Callable[[], Any]) -> str:
+    """The message of a refused call, checked to be a sentence that tells nothing of the server."""
+    with pytest.raises(AppError) as caught:
+        call()
+    message = str(caught.value)
+    assert 20 < len(message) < 250
+    assert "\n" not in message and "Traceback" not in message and "/" not in message
+    return message
+
+
+def test_first_answer_comes_at_once(upscale: Upscale, small: Path) -> None:
+    start = time.perf_counter()
+    (before, after), figures, several, heatmap, legend, download = upscale(small)
+    assert time.perf_counter() - start < 2
+    assert Image.open(before).size == Image.open(after).size == (96, 80)
+    assert re.fullmatch(
+        r"\*\*96 x 80\*\* from 24 x 20 · LR-PSNR \*\*[\d.]+ dB\*\* · [\d.]+ s · seed 0", figures
+    )
+    assert several == [] and heatmap is None and "needs several samples" in legend
+    assert Path(download).name == "small-x4.png"
+    assert Path(download).read_bytes() == Path(after).read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "I;16", "P", "1"])
+def test_modes(mode: str, upscale: Upscale, photograph: Image.Image, tmp_path: Path) -> None:
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(photograph.convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = photograph.convert(mode)
+    picture.save(tmp_path / "in.png")
+    (before, after), *_ = upscale(tmp_path / "in.png")
+    expected = {"P": "RGB", "1": "L"}.get(mode, mode)
+    assert Image.open(after).mode == Image.open(before).mode == expected
+    assert Image.open(after).size == (96, 80)
+
+
+def test_cmyk_jpeg(upscale: Upscale, photograph: Image.Image, tmp_path: Path) -> None:
+    photograph.convert("CMYK").save(tmp_path / "in.jpg")
+    (_, after), *_ = upscale(tmp_path / "in.jpg")
+    assert Image.open(after).mode == "RGB"
+
+
+def test_exif_rotation_is_applied(
+    upscale: Upscale, photograph: Image.Image, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph.save(tmp_path / "in.jpg", exif=exif)
+    (before, after), figures, *_ = upscale(tmp_path / "in.jpg")
+    assert Image.open(after).size == Image.open(before).size == (80, 96)
+    assert "from 20 x 24" in figures
+
+
+def test_one_pixel(upscale: Upscale, tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1), (9, 99, 200)).save(tmp_path / "in.png")
+    (_, after), *_ = upscale(tmp_path / "in.png", consistent=True)
+    assert Image.open(after).size == (4, 4)
+
+
+def test_broken_files_are_refused(upscale: Upscale, small: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_text("no picture at all")
+    assert "bad.png is not a picture" in refusal(lambda: upscale(bad))
+    bad.write_bytes(b"")
+    assert "bad.png is not a picture" in refusal(lambda: upscale(bad))
+    bad.write_bytes(small.read_bytes()[:400])
+    assert "bad.png is damaged or cut short" in refusal(lambda: upscale(bad))
+
+
+def test_large_pictures_are_refused(upscale: Upscale, small: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    Image.new("L", (30_000, 4)).save(large)
+    assert "at most 4096 pixels along a side" in refusal(lambda: upscale(large))
+    Image.new("L", (30_000, 3_000)).save(large)
+    assert "shrink it" in refusal(lambda: upscale(large))
+    Image.new("L", (200, 200)).save(large)
+    message = refusal(lambda: upscale(large, num_samples=16, temperature=0.8))
+    assert "at most 16384 pixels (128x128)" in message
+
+
+def test_no_picture(client: Client) -> None:
+    call = {"api_name": "/upscale"}
+    assert "choose one" in refusal(lambda: client.predict(None, **call))
+    inline = {
+        "path": None,
+        "url": "data:image/png;base64,AAAA",
+        "meta": {"_type": "gradio.FileData"},
+    }
+    assert "choose one" in refusal(lambda: client.predict(inline, **call))
+
+
+def test_files_of_the_server_stay_there(client: Client, small: Path) -> None:
+    # gradio_client would upload the file: this asks for one that lies outside the upload folder
+    address = f"{client.src}gradio_api/call/upscale"
+    stolen = {"path": str(small), "meta": {"_type": "gradio.FileData"}}
+    model = next(iter(shared.shelf()))
+    event = httpx.post(address, json={"data": [stolen, model, 1, 0, 0, False]}).json()["event_id"]
+    said = httpx.get(f"{address}/{event}", timeout=30).text
+    assert said.startswith("event: error")
+    assert str(small.parent) not in said
+
+
+def test_seeds(upscale: Upscale, small: Path) -> None:
+    def picture(seed: int) -> bytes:
+        (_, after), *_ = upscale(small, temperature=0.8, seed=seed)
+        return Path(after).read_bytes()
+
+    first = picture(7)
+    assert picture(7) == first
+    assert picture(8) != first
+
+
+def test_several_samples(upscale: Upscale, small: Path) -> None:
+    (_, after), _, several, heatmap, legend, _ = upscale(small, num_samples=3, temperature=0.8)
+    assert len({Path(each["image"]).read_bytes() for each in several}) == 3
+    assert all(re.fullmatch(r"\d: [\d.]+ dB", each["caption"]) for each in several)
+    assert Path(several[0]["image"]).read_bytes() == Path(after).read_bytes()
+    assert Image.open(heatmap).size == (96, 80)
+    assert "/ 255" in legend and "over 3 samples" in legend
+
+
+def test_temperature_zero_says_that_samples_agree(upscale: Upscale, small: Path) -> None:
+    _, _, several, heatmap, legend, _ = upscale(small, num_samples=3, temperature=0)
+    assert len({Path(each["image"]).read_bytes() for each in several}) == 1
+    assert heatmap is None and "identical" in legend
+
+
+def test_consistency_is_reported(upscale: Upscale, small: Path) -> None:
+    _, figures, *_ = upscale(small, consistent=True)
+    found = re.search(r"LR-PSNR \*\*([\d.]+) dB", figures)
+    assert "exact" in figures or (found and float(found[1]) >= 45)
+
+
+def test_deterministic_model(upscale: Upscale, small: Path, deterministic: str) -> None:
+    _, figures, several, heatmap, legend, _ = upscale(small, model=deterministic)
+    assert "96 x 80" in figures and "seed" not in figures and several == [] and heatmap is None
+    assert "one answer" in legend
+    message = refusal(lambda: upscale(small, model=deterministic, temperature=0.8))
+    assert message == f"{deterministic} has one answer: set 1 sample and temperature 0"
+
+
+def test_choices_out_of_range(upscale: Upscale, client: Client, small: Path) -> None:
+    refusal(lambda: upscale(small, num_samples=17))
+    refusal(lambda: upscale(small, temperature=1.3))
+    refusal(lambda: upscale(small, model="other"))
+    assert "no seed" in refusal(lambda: upscale(small, seed=None))
+    refusal(lambda: client.predict(num_samples=65, api_name="/sample"))
+
+
+def test_prior_samples(client: Client) -> None:
+    def draw(seed: int) -> tuple[list[dict], str]:
+        return client.predict(num_samples=5, seed=seed, api_name="/sample")
+
+    gallery, download = draw(1)
+    assert [Image.open(each["image"]).size for each in gallery] == [(128, 128)] * 5
+    assert Image.open(download).size == (3 * 34 + 2, 2 * 34 + 2)
+    assert Path(draw(1)[1]).read_bytes() == Path(download).read_bytes()
+    assert Path(draw(2)[1]).read_bytes() != Path(download).read_bytes()
+
+
+def test_public_endpoints_are_documented(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(endpoints) == {"/upscale", "/sample"}
+    names = [each["parameter_name"] for each in endpoints["/upscale"]["parameters"]]
+    assert names == ["picture", "model", "num_samples", "temperature", "seed", "consistent"]
+
+
+def test_study_model_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "bundled", lambda: {"hvae": Path(), "vae-study": Path()})
+    monkeypatch.setattr(shared, "load", lambda name: name)
+    assert shared.shelf() == {"hvae": "hvae"}
+
+
+def test_nothing_bundled_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "bundled", dict)
+    with pytest.raises(shared.ModelError, match="no model is bundled"):
+        shared.shelf()
+
+
+def test_deviation_and_its_colours() -> None:
+    images = [Image.new("RGB", (3, 2), (level, level, level)) for level in (100, 104, 108)]
+    values = spread.deviation(images)
+    assert values.shape == (2, 3)
+    assert values == pytest.approx(4.0, abs=1e-3)
+    colours = np.asarray(spread.coloured(np.array([[0.0, 5.0, 9.0]]), top=5.0))
+    assert tuple(colours[0, 0]) == spread.STOPS[0]
+    assert tuple(colours[0, 1]) == tuple(colours[0, 2]) == spread.STOPS[-1]
+
+
+def test_messages_are_no_markup() -> None:
+    with pytest.raises(shared.gr.Error) as caught, shared.readable():
+        raise ValueError("<img src=x> is damaged")
+    assert caught.value.message == "&lt;img src=x&gt; is damaged"
+
+
+def test_examples_are_small_photographs(tmp_path: Path) -> None:
+    paths = photographs(tmp_path)
+    assert len(paths) >= 3
+    for path in paths:
+        picture = pictures.to_tensor(Image.open(path))
+        assert picture.shape == (1, 3, SIDE, SIDE)
+        assert picture.std() > 0.1
+
+
+def test_the_package_does_not_import_gradio() -> None:
+    code = "import sys, hvae_sr; hvae_sr.load; sys.exit('gradio' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,323 @@
+"""The top-down pass, and the bound: exact on a linear-Gaussian model, a bound on any other."""
+
+import math
+
+import pytest
+import torch
+from conftest import GENERATIVE, random_pictures, shaken, tiny_hvae, tiny_lr_prior
+from torch import Tensor, nn
+
+from hvae_sr.distributions import BIN, STD_FLOOR, DiagonalGaussian, FixedGaussian, Likelihood, Noise
+from hvae_sr.generative import Bound, GenerativeModel
+from hvae_sr.hierarchy import BottomUp, Guide, LatentGroup, Level, TopDown
+from hvae_sr.models import HVAE
+
+LEVELS = [Level(8, 1, 1, 1), Level(12, 2, 1, 2), Level(8, 0, 1, 1), Level(6, 1, 1, 3)]
+
+
+def pair(n: int = 2, height: int = 3, width: int = 2) -> tuple[Tensor, Tensor]:
+    hr = random_pictures(n, 3, 4 * height, 4 * width)
+    model = tiny_hvae()
+    assert model.degradation is not None
+    return hr, model.degradation(hr)
+
+
+@pytest.fixture
+def top_down() -> TopDown:
+    return TopDown(LEVELS, latent=3, kind="plain", prior="learned", activation="silu").eval()
+
+
+class TestPasses:
+    def test_latents_come_coarse_to_fine(self, top_down: TopDown):
+        h, latents = top_down(torch.randn(2, 8, 3, 5), Guide())
+        assert h.shape == (2, 6, 18, 30)
+        sizes = [tuple(latent.z.shape) for latent in latents]
+        assert sizes == [(2, 3, 3, 5), (2, 3, 6, 10), (2, 3, 6, 10), (2, 3, 18, 30)]
+
+    def test_bottom_up_meets_top_down(self, top_down: TopDown):
+        bottom_up = BottomUp(LEVELS, inputs=3, stem=2, kind="plain", activation="silu")
+        maps = bottom_up(torch.randn(2, 3, 36, 60))
+        assert [tuple(m.shape[1:]) for m in maps] == [
+            (8, 3, 5),
+            (12, 6, 10),
+            (8, 6, 10),
+            (6, 18, 30),
+        ]
+        _, latents = top_down(torch.randn(2, 8, 3, 5), Guide(bottom_up=maps))
+        assert all(latent.posterior is not None and (latent.kl > 0).all() for latent in latents)
+
+    def test_one_picture_of_a_batch_does_not_see_another(self):
+        bottom_up = BottomUp(LEVELS, inputs=3, stem=2, kind="bottleneck", activation="gelu")
+        pictures = torch.randn(2, 3, 12, 24)
+        for together, alone in zip(bottom_up(pictures), bottom_up(pictures[1:]), strict=True):
+            assert torch.allclose(together[1:], alone, atol=1e-5)
+
+
+class TestGroup:
+    def group(self, prior: str = "learned") -> LatentGroup:
+        return LatentGroup(8, 3, depth=4, kind="plain", prior=prior, activation="silu")
+
+    @pytest.mark.parametrize("prior", ["learned", "standard"])
+    def test_priors_start_as_standard_normals(self, prior: str):
+        _, latent = self.group(prior)(torch.randn(2, 8, 4, 4))
+        assert torch.equal(latent.prior.mean, torch.zeros(2, 3, 4, 4))
+        assert torch.allclose(latent.prior.std, torch.ones(2, 3, 4, 4), atol=2 * STD_FLOOR)
+
+    def test_posteriors_start_quiet(self):
+        h = torch.randn(2, 8, 4, 4)
+        _, latent = self.group()(h, bottom_up=torch.randn(2, 8, 4, 4))
+        assert latent.posterior is not None
+        assert float(latent.posterior.std.detach().mean()) == pytest.approx(0.25, rel=0.2)
+        assert latent.posterior.std.min() > 0.1 and latent.posterior.std.max() < 0.6
+
+    def test_prior_draws_cost_nothing_and_posterior_draws_their_kl(self):
+        group, h = self.group(), torch.randn(2, 8, 4, 4)
+        assert torch.equal(group(h)[1].kl, torch.zeros(2))
+        latent = group(h, bottom_up=torch.randn(2, 8, 4, 4))[1]
+        assert latent.posterior is not None
+        expected = latent.posterior.kl(latent.prior).sum(dim=(1, 2, 3))
+        assert torch.equal(latent.kl, expected)
+
+    def test_a_given_latent_wins(self):
+        z = torch.randn(2, 3, 4, 4)
+        _, latent = self.group()(torch.randn(2, 8, 4, 4), torch.randn(2, 8, 4, 4), z=z)
+        assert torch.equal(latent.z, z)
+
+    def test_the_latent_reaches_the_state(self):
+        group, h = self.group(), torch.randn(1, 8, 4, 4)
+        one, other = (group(h, z=torch.full((1, 3, 4, 4), v))[0] for v in (0.0, 1.0))
+        assert not torch.allclose(one, other)
+
+    def test_unknown_priors_are_refused(self):
+        with pytest.raises(ValueError, match="prior"):
+            self.group("flat")
+
+
+@pytest.mark.parametrize("name", GENERATIVE)
+class TestEncodeDecode:
+    def test_decoding_what_was_encoded_gives_the_bounds_mean(self, name: str):
+        model, (hr, lr) = shaken(GENERATIVE[name]()), pair()
+        with torch.inference_mode():
+            bound = model.bound(hr, lr, Noise(3))
+        latents = model.encode(hr, lr, seed=3)
+        for latent, mine in zip(bound.latents, latents, strict=True):
+            assert torch.equal(latent.z, mine)
+        decoded = model.decode(latents, lr)
+        assert torch.allclose(decoded, bound.mean.clamp(0, 1), atol=1e-5)
+        assert torch.equal(decoded, model.decode(latents, lr, seed=99, temperature=5.0))
+
+    def test_reconstruct_decodes_the_posterior_means(self, name: str):
+        model, (hr, lr) = shaken(GENERATIVE[name]()), pair()
+        decoded = model.decode(model.encode(hr, lr, temperature=0.0), lr)
+        assert torch.allclose(model.reconstruct(hr, lr), decoded, atol=1e-5)
+
+    def test_latents_carry_the_picture(self, name: str):
+        model, (hr, lr) = shaken(GENERATIVE[name]()), pair()
+        zeros = [torch.zeros_like(z) for z in model.encode(hr, lr)]
+        assert not torch.allclose(model.reconstruct(hr, lr), model.decode(zeros, lr), atol=1e-3)
+
+    def test_no_latents_is_sampling(self, name: str):
+        model, (_, lr) = shaken(GENERATIVE[name]()), pair()
+        drawn = model.upscale(lr, num_samples=1, temperature=0.7, seed=2)[:, 0]
+        assert torch.equal(model.decode([], lr, temperature=0.7, seed=2), drawn)
+
+
+class TestPartialLatents:
+    def test_the_given_ones_are_kept_and_the_rest_is_drawn(self):
+        model, (hr, lr) = shaken(tiny_hvae()), pair()
+        first = model.encode(hr, lr, seed=0)[:1]
+        state, _ = model._begin(lr)
+        guide = Guide(latents=first, noise=Noise(1))
+        with torch.inference_mode():
+            _, latents = model.top_down(state, guide)
+        assert torch.equal(latents[0].z, first[0])
+        noise = Noise(1)
+        for latent in latents[1:]:
+            expected = latent.prior.mean + latent.prior.std * noise(latent.prior.mean)
+            assert torch.allclose(latent.z, expected)
+
+    def test_same_seed_same_rest(self):
+        model, (hr, lr) = shaken(tiny_hvae()), pair()
+        first = model.encode(hr, lr, seed=0)[:2]
+        assert torch.equal(model.decode(first, lr, seed=1), model.decode(first, lr, seed=1))
+        assert not torch.equal(model.decode(first, lr, seed=1), model.decode(first, lr, seed=2))
+
+    def test_temperature_zero_needs_no_seed(self):
+        model, (hr, lr) = shaken(tiny_hvae()), pair()
+        first = model.encode(hr, lr, seed=0)[:1]
+        one, other = (model.decode(first, lr, temperature=0.0) for _ in range(2))
+        assert torch.equal(one, other)
+
+    def test_temperatures_belong_to_levels(self):
+        model, (_, lr) = shaken(tiny_hvae()), pair()
+        coarse_only = [model.decode([], lr, temperature=[1.0, 0.0], seed=s) for s in (1, 1, 2)]
+        assert torch.equal(coarse_only[0], coarse_only[1])
+        assert not torch.equal(coarse_only[0], coarse_only[2])
+        # With the coarse latent given, nothing random is left at temperatures (1, 0).
+        z = torch.zeros(2, 2, *lr.shape[-2:])
+        one, other = (model.decode([z], lr, temperature=[1.0, 0.0], seed=s) for s in (1, 2))
+        assert torch.equal(one, other)
+        assert not torch.equal(one, model.decode([z], lr, temperature=[0.0, 1.0], seed=1))
+
+    def test_wrong_counts_are_refused(self):
+        model, (hr, lr) = tiny_hvae(), pair()
+        latents = model.encode(hr, lr)
+        with pytest.raises(ValueError, match="3 groups"):
+            model.decode([*latents, latents[-1]], lr)
+        with pytest.raises(ValueError, match="2 levels"):
+            model.decode(latents, lr, temperature=[1.0, 1.0, 1.0])
+        with pytest.raises(ValueError, match="LR picture"):
+            model.decode(latents)
+
+    def test_latents_of_an_unconditional_model_say_how_large_the_picture_is(self):
+        model = shaken(tiny_lr_prior(widths=[8, 8, 8], groups=[0, 1, 2], blocks=[0, 1, 1]))
+        hr = random_pictures(2, 3, 12, 8)
+        latents = model.encode(hr, seed=0)
+        assert [tuple(z.shape[-2:]) for z in latents] == [(6, 4), (12, 8), (12, 8)]
+        for count in (1, 3):
+            assert model.decode(latents[:count], temperature=0.0).shape == hr.shape
+        with pytest.raises(ValueError, match="latents"):
+            model.decode([])
+
+
+class TestFullyConvolutional:
+    @pytest.mark.parametrize("size", [(5, 7), (1, 1), (1, 9), (16, 3)])
+    @pytest.mark.parametrize("name", GENERATIVE)
+    def test_any_size(self, name: str, size: tuple[int, int]):
+        model = shaken(GENERATIVE[name]())
+        answer = model.upscale(random_pictures(1, 3, *size), num_samples=2, seed=0)
+        assert answer.shape == (1, 2, 3, 4 * size[0], 4 * size[1])
+        assert torch.isfinite(answer).all()
+
+    def test_no_size_in_the_weights(self):
+        """Far from the border a part of a picture looks the same in the whole."""
+        model = shaken(tiny_hvae(groups=[1, 1], cell="plain"))
+        lr = random_pictures(1, 3, 40, 40)
+        whole, part = model(lr), model(lr[..., 4:, :])
+        assert torch.allclose(whole[..., 24 * 4 :, :], part[..., 20 * 4 :, :], atol=1e-4)
+
+
+# ---- The bound ------------------------------------------------------------------------------
+
+
+class Features(nn.Module):
+    """Bottom-up pass of the linear model: the picture itself."""
+
+    def forward(self, picture: Tensor) -> list[Tensor]:
+        return [picture]
+
+
+class Posterior(nn.Module):
+    """q(z | h, x) = N(gain (x - h), std^2), as raw channels of (mean, raw std)."""
+
+    def __init__(self, gain: float, std: float):
+        super().__init__()
+        self.gain, self.raw = gain, math.log2(2 ** (std - STD_FLOOR) - 1)
+
+    def forward(self, both: Tensor) -> Tensor:
+        h, x = both.chunk(2, dim=1)
+        return torch.cat([self.gain * (x - h), torch.full_like(x, self.raw)], dim=1)
+
+
+class Gain(nn.Module):
+    def __init__(self, gain: float):
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * x
+
+
+def linear_gaussian(weights: list[float], sigma: float, skew: float = 1.0) -> HVAE:
+    """x = sum_i w_i z_i + sigma e, whose posteriors are known, in the package's own passes.
+
+    Args:
+        weights: one per latent group, top down.
+        sigma: standard deviation of the noise, in [-1, 1].
+        skew: factor on the posterior's gains; 1 is the exact posterior.
+    """
+    model = tiny_lr_prior(widths=[3], groups=[len(weights)], blocks=[0], latent=3, cell="plain")
+    model.bottom_up = Features()
+    model.likelihood = FixedGaussian(sigma / 2)  # it counts sigma in [0, 1]
+    model.head = Gain(math.exp(-Likelihood.initial_log_scale))
+    for index, (group, weight) in enumerate(zip(model.top_down.levels[0], weights, strict=True)):
+        rest = sum(w**2 for w in weights[index + 1 :]) + sigma**2
+        total = weight**2 + rest
+        group.prior = None
+        group.posterior = Posterior(skew * weight / total, math.sqrt(rest / total))
+        group.project, group.refine = Gain(weight), Gain(0.0)
+    return model.eval()
+
+
+def exact_log_likelihood(weights: list[float], sigma: float, hr: Tensor) -> Tensor:
+    spread = math.sqrt(sum(w**2 for w in weights) + sigma**2)
+    density = torch.distributions.Normal(0.0, spread).log_prob(2 * hr - 1)
+    return (density + math.log(BIN)).sum(dim=(1, 2, 3))
+
+
+@pytest.mark.parametrize("weights", [[0.7], [0.5, 0.3], [0.2, 0.6, 0.4]])
+class TestLinearGaussian:
+    sigma = 0.3
+
+    def test_with_the_exact_posterior_every_draw_weighs_the_exact_likelihood(
+        self, weights: list[float]
+    ):
+        hr = random_pictures(4, 3, 5, 5)
+        bound = linear_gaussian(weights, self.sigma).bound(hr, noise=Noise(0))
+        exact = exact_log_likelihood(weights, self.sigma, hr)
+        assert torch.allclose(bound.importance_weight, exact, rtol=1e-4)
+
+    def test_with_the_exact_posterior_the_elbo_is_exact_on_average(self, weights: list[float]):
+        hr = random_pictures(1, 3, 5, 5)
+        model = linear_gaussian(weights, self.sigma)
+        elbo = model.bound(hr.expand(4000, -1, -1, -1), noise=Noise(0)).elbo
+        exact = float(exact_log_likelihood(weights, self.sigma, hr))
+        assert float(elbo.mean()) == pytest.approx(exact, abs=4 * float(elbo.std()) / 4000**0.5)
+
+    def test_with_another_posterior_it_is_below(self, weights: list[float]):
+        hr = random_pictures(1, 3, 5, 5)
+        exact = float(exact_log_likelihood(weights, self.sigma, hr))
+        model = linear_gaussian(weights, self.sigma, skew=0.5)
+        bound = model.bound(hr.expand(4000, -1, -1, -1), noise=Noise(0))
+        error = 4 * float(bound.elbo.std()) / 4000**0.5
+        assert float(bound.elbo.mean()) + error < exact
+        assert float(log_mean_exp(bound.importance_weight)) > float(bound.elbo.mean())
+
+
+def log_mean_exp(weights: Tensor) -> Tensor:
+    return weights.logsumexp(0) - math.log(len(weights))
+
+
+@pytest.mark.parametrize("name", GENERATIVE)
+class TestBoundOfAnyModel:
+    draws = 1500
+
+    def bound(self, name: str) -> Bound:
+        model: GenerativeModel = shaken(GENERATIVE[name](), 0.05)
+        hr, lr = pair(1, 1, 1)
+        with torch.no_grad():
+            n = self.draws
+            return model.bound(hr.expand(n, -1, -1, -1), lr.expand(n, -1, -1, -1), Noise(0))
+
+    def test_the_closed_form_kl_is_the_mean_of_what_the_draws_say(self, name: str):
+        bound = self.bound(name)
+        gap = bound.importance_weight - bound.elbo
+        assert float(gap.std()) > 0
+        assert abs(float(gap.mean())) < 4 * float(gap.std()) / math.sqrt(self.draws)
+
+    def test_importance_weighting_tightens_the_bound(self, name: str):
+        bound = self.bound(name)
+        error = 4 * float(bound.elbo.std()) / math.sqrt(self.draws)
+        few = bound.importance_weight.view(-1, 5).T  # 5 draws each
+        assert float(bound.elbo.mean()) <= float(log_mean_exp(few).mean()) + error
+        assert (
+            float(log_mean_exp(few).mean()) <= float(log_mean_exp(bound.importance_weight)) + error
+        )
+
+    def test_rates_are_what_the_groups_paid(self, name: str):
+        bound = self.bound(name)
+        assert (torch.stack(bound.rates) >= 0).all()
+        assert torch.allclose(bound.elbo, -bound.distortion - sum(bound.rates), rtol=1e-5)
+        for rate, latent in zip(bound.rates, bound.latents, strict=True):
+            assert isinstance(latent.posterior, DiagonalGaussian)
+            assert torch.equal(rate, latent.posterior.kl(latent.prior).sum(dim=(1, 2, 3)))

@@ -1,0 +1,356 @@
+"""Model folders: round trips, everything that can be wrong with one, and the shelf."""
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import (
+    TINY,
+    psnr,
+    random_pictures,
+    same_weights,
+    shaken,
+    tiny_hvae,
+    tiny_srcnn,
+    tiny_vae,
+)
+from huggingface_hub import HfApi
+from safetensors.torch import load_file, save_file
+
+import hvae_sr
+from hvae_sr import hierarchy, serialization
+from hvae_sr.errors import ModelError
+from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models import HVAE, SRCNN, VAE
+
+CONFIG, WEIGHTS = serialization.CONFIG, serialization.WEIGHTS
+KEY = "top_down.levels.0.0.project.weight"
+
+
+def edit(folder: Path, **changes: Any) -> Path:
+    """Change keys of a config; `...` removes one."""
+    path = folder / CONFIG
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
+    return folder
+
+
+def reweigh(folder: Path, **changes: Any) -> Path:
+    """Change tensors of the weight file; `...` removes one."""
+    state = {**load_file(folder / WEIGHTS), **changes}
+    save_file({k: v for k, v in state.items() if v is not ...}, folder / WEIGHTS)
+    return folder
+
+
+def refused(folder: Path, *words: str, cls: type[SuperResolutionModel] = SuperResolutionModel):
+    """Loading fails with one ModelError that says these words."""
+    with pytest.raises(ModelError) as caught:
+        cls.from_pretrained(folder)
+    for word in words:
+        assert word in str(caught.value)
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("name", TINY)
+    def test_every_class(self, name: str, tmp_path: Path):
+        model = shaken(TINY[name](3, degradation="bicubic"))
+        model.save_pretrained(tmp_path / "model")
+        lr = random_pictures(1, 3, 4, 5)
+        for load in (
+            type(model).from_pretrained,
+            hvae_sr.load,
+            SuperResolutionModel.from_pretrained,
+        ):
+            loaded = load(tmp_path / "model")
+            assert type(loaded) is type(model)
+            assert loaded.config == model.config
+            assert same_weights(loaded, model)
+            assert not loaded.training
+            assert all(p.requires_grad and p.device.type == "cpu" for p in loaded.parameters())
+            assert torch.equal(loaded.upscale(lr), model.upscale(lr))
+
+    def test_the_folder_is_a_hub_repository(self, saved: Path):
+        assert sorted(f.name for f in saved.iterdir()) == ["README.md", CONFIG, WEIGHTS]
+        config = json.loads((saved / CONFIG).read_text())
+        assert config["model_class"] == "HVAE"
+        assert (config["scale"], config["degradation"]) == (4, "gaussian")
+        card = (saved / "README.md").read_text()
+        assert "library_name: hvae_sr" in card and "x4" in card
+
+    def test_saving_again_replaces_the_weights_and_keeps_a_written_card(self, saved: Path):
+        (saved / "README.md").write_text("my own words")
+        (saved / "training.json").write_text("{}")
+        other = shaken(tiny_hvae())
+        other.save_pretrained(saved)
+        assert same_weights(hvae_sr.load(saved), other)
+        assert (saved / "README.md").read_text() == "my own words"
+        assert (saved / "training.json").exists()
+
+    def test_saving_into_the_current_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.chdir(tmp_path)
+        tiny_srcnn().save_pretrained(".")
+        assert isinstance(hvae_sr.load(tmp_path), SRCNN)
+
+    def test_pushing_uploads_a_whole_folder(self, monkeypatch: pytest.MonkeyPatch):
+        pushed: dict[str, bytes] = {}
+
+        def upload(self: HfApi, folder_path: Path, **kwargs: Any) -> str:
+            pushed.update({file.name: file.read_bytes() for file in Path(folder_path).iterdir()})
+            return "done"
+
+        class Url:
+            repo_id = "owner/name"
+
+        monkeypatch.setattr(HfApi, "create_repo", lambda self, **kwargs: Url)
+        monkeypatch.setattr(HfApi, "upload_folder", upload)
+        assert tiny_srcnn().push_to_hub("owner/name") == "done"
+        assert sorted(pushed) == ["README.md", CONFIG, WEIGHTS]
+        assert json.loads(pushed[CONFIG])["model_class"] == "SRCNN"
+
+    @pytest.mark.parametrize(
+        "dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn]
+    )
+    def test_other_float_types_load_as_float32(self, saved: Path, dtype: torch.dtype):
+        state = {key: value.to(dtype) for key, value in load_file(saved / WEIGHTS).items()}
+        save_file(state, saved / WEIGHTS)
+        loaded = hvae_sr.load(saved)
+        for key, value in loaded.state_dict().items():
+            assert value.dtype == torch.float32
+            assert torch.equal(value, state[key].float())
+
+    def test_expected_arguments_are_checked(self, saved: Path):
+        assert HVAE.from_pretrained(saved, scale=4, degradation="gaussian").scale == 4
+        for wrong in ({"scale": 2}, {"degradation": "area"}, {"nonsense": 1}):
+            with pytest.raises(ModelError, match=next(iter(wrong))):
+                HVAE.from_pretrained(saved, **wrong)
+
+
+class TestBrokenConfig:
+    def test_missing(self, saved: Path):
+        (saved / CONFIG).unlink()
+        refused(saved, CONFIG, "missing")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "{",
+            "[1, 2]",
+            '"HVAE"',
+            "null",
+            "\xff\xfe",
+            "[" * 30_000,
+            '{"scale": ' + "9" * 5000 + "}",
+            '{"format_version": 1, "x": "' + "x" * 70_000 + '"}',
+        ],
+    )
+    def test_no_json_object(self, saved: Path, text: str):
+        (saved / CONFIG).write_bytes(text.encode("latin-1"))
+        refused(saved, CONFIG)
+
+    def test_from_another_version(self, saved: Path):
+        for version in (2, ..., "1"):
+            refused(edit(saved, format_version=version), CONFIG, "format_version")
+
+    def test_unknown_keys_and_classes(self, saved: Path):
+        refused(edit(saved, sharpness=3), CONFIG, "'sharpness'")
+        edit(saved, sharpness=...)
+        for name in ("Diffusion", "Module", "__init__", ["HVAE"], {"a": 1}, None, ...):
+            refused(edit(saved, model_class=name), CONFIG, "model_class")
+
+    def test_wrong_class(self, saved: Path):
+        refused(saved, CONFIG, "HVAE", "VAE", cls=VAE)
+        with pytest.raises(ModelError, match=r"hvae_sr\.load"):
+            SRCNN.from_pretrained(saved)
+
+    @pytest.mark.parametrize(
+        "value",
+        [1e12, 10**12, pytest.param(10**400, id="googols"), -1, float("nan"), float("inf"), -0.5],
+    )
+    @pytest.mark.parametrize("key", ["latent", "mixtures", "scale"])
+    def test_numbers_out_of_bounds(self, saved: Path, key: str, value: float):
+        refused(edit(saved, **{key: value}), CONFIG, f"'{key}'")
+
+    def test_numbers_out_of_bounds_deep_inside(self, saved: Path):
+        refused(edit(saved, widths=[8, 10**9]), CONFIG, "'widths'")
+        refused(edit(saved, widths=[8, [[[1e9]]]]), CONFIG, "'widths'")
+        nested = {"model_class": "HVAE", "latent": 10**9}
+        refused(edit(saved, widths=[8, 8], lr_prior=nested), CONFIG, "'lr_prior'", "'latent'")
+        refused(edit(saved, lr_prior=None, groups=[1] * 1000), CONFIG, "'groups'")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"scale": 1.5},
+            {"scale": "4"},
+            {"scale": None},
+            {"widths": 8},
+            {"widths": "88"},
+            {"widths": None},
+            {"widths": {"0": 8, "1": 8}},
+            {"widths": ["8", "8"]},
+            {"widths": [8.5, 8]},
+            {"widths": [[8], [8]]},
+            {"groups": [1]},
+            {"latent": None},
+            {"latent": "two"},
+            {"cell": 7},
+            {"start": ["lr"]},
+            {"degradation": None},
+            {"degradation": ["gaussian"]},
+            {"likelihood": {}},
+            {"lr_prior": 3},
+            {"lr_prior": "HVAE"},
+            {"lr_prior": {"model_class": "SRCNN"}},
+            {"lr_prior": {"model_class": "HVAE", "sharpness": 3}},
+            {"mixtures": 0},
+        ],
+        ids=str,
+    )
+    def test_values_that_describe_no_model(self, saved: Path, changes: dict[str, Any]):
+        refused(edit(saved, **changes), str(saved))
+
+    def test_a_dictionary_in_the_place_of_a_list(self, tmp_path: Path):
+        tiny_srcnn().save_pretrained(tmp_path / "model")
+        refused(edit(tmp_path / "model", widths={"a": 1, "b": 2}), CONFIG)
+
+    def test_a_few_bytes_cannot_ask_for_thousands_of_layers(
+        self, saved: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        built, construct = 0, hierarchy.LatentGroup.__init__
+
+        def counted(self: hierarchy.LatentGroup, *args: Any) -> None:
+            nonlocal built
+            built += 1
+            assert built <= 400, "a small config kept the machine busy"
+            construct(self, *args)
+
+        monkeypatch.setattr(hierarchy.LatentGroup, "__init__", counted)
+        refused(edit(saved, groups=[4096, 4096]), str(saved))
+
+
+class TestBrokenWeights:
+    def test_missing(self, saved: Path):
+        (saved / WEIGHTS).unlink()
+        refused(saved, WEIGHTS, "missing")
+
+    @pytest.mark.parametrize("keep", [0, 4, 100, -1])
+    def test_truncated(self, saved: Path, keep: int):
+        (saved / WEIGHTS).write_bytes((saved / WEIGHTS).read_bytes()[:keep])
+        refused(saved, WEIGHTS)
+
+    def test_a_pickle_is_never_opened(self, saved: Path, tmp_path: Path):
+        class Bomb:
+            def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+                return os.mkdir, (str(tmp_path / "exploded"),)
+
+        (saved / WEIGHTS).write_bytes(pickle.dumps(Bomb()))
+        refused(saved, WEIGHTS)
+        (saved / WEIGHTS).unlink()
+        (saved / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
+        refused(saved, WEIGHTS, "missing")
+        assert not (tmp_path / "exploded").exists()
+
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+    def test_values_that_are_not_finite(self, saved: Path, bad: float):
+        weight = load_file(saved / WEIGHTS)[KEY]
+        weight.view(-1)[-1] = bad
+        refused(reweigh(saved, **{KEY: weight}), WEIGHTS, KEY)
+
+    def test_missing_surplus_and_wrong_shaped_tensors(self, saved: Path):
+        weight = load_file(saved / WEIGHTS)[KEY]
+        refused(reweigh(saved, **{KEY: ...}), WEIGHTS, KEY, "missing")
+        refused(reweigh(saved, **{KEY: weight, "extra": torch.zeros(1)}), WEIGHTS, "'extra'")
+        reweigh(saved, extra=...)
+        refused(reweigh(saved, **{KEY: weight[:4].contiguous()}), WEIGHTS, KEY, "shape")
+        reweigh(saved, **{KEY: weight})
+        hvae_sr.load(saved)
+
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64])
+    def test_types_that_are_no_weights(self, saved: Path, dtype: torch.dtype):
+        shape = load_file(saved / WEIGHTS)[KEY].shape
+        refused(reweigh(saved, **{KEY: torch.zeros(shape).to(dtype)}), WEIGHTS, KEY)
+
+    def test_weights_of_another_model(self, saved: Path):
+        refused(edit(saved, latent=3), WEIGHTS)
+        refused(edit(saved, latent=2, groups=[1, 1]), WEIGHTS)
+
+    def test_a_huge_architecture_is_refused_before_it_is_allocated(self, saved: Path):
+        """Half a terabyte, if it were built."""
+        refused(edit(saved, widths=[4096, 4096], cell="plain", latent=4096), WEIGHTS)
+
+
+class TestAtomicSaving:
+    def fail(self, *args: Any, **kwargs: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "safetensors.torch.save_model",
+            "hvae_sr.serialization.os.fsync",
+            "pathlib.Path.write_text",
+        ],
+    )
+    def test_a_full_disk_leaves_the_old_model(
+        self, saved: Path, place: str, monkeypatch: pytest.MonkeyPatch
+    ):
+        before = {file.name: file.read_bytes() for file in saved.iterdir()}
+        with monkeypatch.context() as patched:
+            patched.setattr(place, self.fail)
+            with pytest.raises(OSError, match="No space"):
+                shaken(tiny_hvae(latent=3)).save_pretrained(saved)
+        assert {file.name: file.read_bytes() for file in saved.iterdir()} == before
+        assert [path.name for path in saved.parent.iterdir()] == ["model"]
+        assert hvae_sr.load(saved).config["latent"] == 2
+
+    def test_a_full_disk_leaves_nothing_of_a_new_model(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("hvae_sr.serialization.os.fsync", self.fail)
+        with pytest.raises(OSError, match="No space"):
+            tiny_srcnn().save_pretrained(tmp_path / "new" / "model")
+        assert not list((tmp_path / "new").iterdir())
+
+
+class TestLoad:
+    @pytest.mark.parametrize("name", ["nonsense", "a/b/c", "./missing", "/missing", "../missing"])
+    def test_names_of_nothing(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ModelError, match="missing" if "missing" in name else name):
+            hvae_sr.load(name)
+
+    def test_an_empty_folder(self, tmp_path: Path):
+        with pytest.raises(ModelError, match=CONFIG):
+            hvae_sr.load(tmp_path)
+
+    def test_the_shelf_is_every_folder_with_a_config(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        for name in ("b-model", "a-model"):
+            tiny_vae().save_pretrained(tmp_path / name)
+        (tmp_path / "notes").mkdir()
+        monkeypatch.setattr("hvae_sr.hub._SHELVES", (tmp_path / "nowhere", tmp_path))
+        assert list(hvae_sr.bundled()) == ["a-model", "b-model"]
+        assert isinstance(hvae_sr.load("a-model"), VAE)
+        with pytest.raises(ModelError, match="a-model, b-model"):
+            hvae_sr.load("c-model")
+
+
+@pytest.mark.parametrize("name", hvae_sr.bundled())
+def test_bundled_models_work(name: str):
+    model = hvae_sr.load(name)
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    if model.degradation is None:
+        assert model.sample(2, size=(8, 8), seed=0).shape == (2, 3, 8, 8)
+        return
+    lr = random_pictures(1, 3, 2, 2).repeat_interleave(4, -1).repeat_interleave(4, -2)
+    larger = model.upscale(lr, seed=0)
+    side = 8 * model.scale
+    assert larger.shape == (1, 3, side, side)
+    assert psnr(model.degradation(larger), lr) > 15, "this is another picture"
