@@ -137,26 +137,29 @@ def showcase(
 
 
 @app.command()
-def attach_prior(
-    model: Annotated[Path, typer.Argument(help="Folder of a conditional model p(x given y).")],
-    prior: Annotated[Path, typer.Argument(help="Folder of a model p(y) of LR pictures.")],
+def release(
+    model: Annotated[Path, typer.Argument(help="Folder of a trained model: RUN/model.")],
     target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The folder to write.")],
+    prior: Annotated[
+        Path | None, typer.Option(help="Folder of a model p(y) of LR pictures to join.")
+    ] = None,
 ) -> None:
-    """Join p(x given y) and p(y) into one model that can sample from nothing."""
+    """Write a trained model for publishing: 16-bit weights, p(y) joined, training facts kept."""
     from hvae_sr.errors import ModelError
+    from hvae_sr.evaluation.cards import TRAINING
     from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import load
 
-    conditional, unconditional = load(model), load(prior)
-    if not isinstance(conditional, GenerativeModel) or not isinstance(
-        unconditional, GenerativeModel
-    ):
-        raise ModelError("both models must be generative")
-    conditional.with_lr_prior(unconditional).save_pretrained(target)
-    facts = [folder / "training.json" for folder in (model, prior)]
-    if all(path.is_file() for path in facts):
-        joined = {**json.loads(facts[0].read_text()), "lr_prior": json.loads(facts[1].read_text())}
-        (target / "training.json").write_text(json.dumps(joined, indent=2) + "\n")
+    released = load(model)
+    facts = json.loads((model / TRAINING).read_text())
+    if prior is not None:
+        joined = load(prior)
+        if not isinstance(released, GenerativeModel) or not isinstance(joined, GenerativeModel):
+            raise ModelError("only generative models take a p(y)")
+        released = released.with_lr_prior(joined)
+        facts["lr_prior"] = json.loads((prior / TRAINING).read_text())
+    released.half().save_pretrained(target)
+    (target / TRAINING).write_text(json.dumps(facts, indent=2) + "\n")
 
 
 @app.command()

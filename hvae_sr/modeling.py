@@ -78,11 +78,12 @@ class SuperResolutionModel(
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # The mixin drops what JSON cannot hold, and config.json would then name the default.
-        for value in (*args, *kwargs.values()):
+        names = list(cls._hub_mixin_init_parameters)[1:]
+        for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items():
             try:
                 json.dumps(value)
             except (TypeError, ValueError) as error:
-                raise TypeError(f"{cls.__name__} takes JSON arguments only: {error}") from error
+                raise TypeError(f"{name} must be something JSON can hold: {error}") from error
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, scale: int, degradation: str):

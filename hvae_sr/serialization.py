@@ -26,7 +26,7 @@ FORMAT_VERSION = 1
 CONFIG_BYTES = 64 * 1024
 LARGEST_INTEGER = 4096
 LONGEST_LIST = 64
-DTYPES = ("F32", "F16", "BF16", "F64")
+DTYPES = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 
 
 def read_config(path: Path) -> dict[str, Any]:

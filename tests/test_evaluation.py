@@ -1,0 +1,150 @@
+"""Scores, bounds, baselines and cards: against independent arithmetic, and against each other."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import random_pictures, shaken, tiny_hvae, tiny_lr_prior, tiny_srcnn, tiny_study_vae
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+import hvae_sr
+from hvae_sr.degradation import Degradation
+from hvae_sr.evaluation import bounds, cards, metrics, report
+from hvae_sr.evaluation.baselines import LinearMMSE, interpolations
+
+ROOT = Path(__file__).parent.parent
+BUNDLED = hvae_sr.bundled()
+
+
+def smooth_pictures(count: int, seed: int = 0) -> torch.Tensor:
+    """Pictures that a linear map can restore well: low frequencies only."""
+    small = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+    large = torch.nn.functional.interpolate(small, size=(16, 16), mode="bicubic")
+    return large.clamp(0, 1).mul(255).round().div(255)
+
+
+def test_psnr_and_ssim_agree_with_scikit_image():
+    a, b = random_pictures(3, 3, 32, 32), smooth_pictures(3)
+    b = torch.nn.functional.interpolate(b, size=(32, 32))
+    for index in range(3):
+        x, y = (t[index].permute(1, 2, 0).double().numpy() for t in (a, b))
+        expected = peak_signal_noise_ratio(y, x, data_range=1.0)
+        assert float(metrics.psnr(a, b)[index]) == pytest.approx(expected, abs=1e-4)
+        expected = structural_similarity(
+            y, x, data_range=1.0, channel_axis=2, gaussian_weights=True, use_sample_covariance=False
+        )
+        assert float(metrics.ssim(a, b)[index]) == pytest.approx(expected, abs=2e-3)
+
+
+def test_psnr_is_averaged_per_picture_not_pooled():
+    hr = torch.full((2, 3, 8, 8), 0.5)
+    off = hr.clone()
+    off[0] += 10 / 255
+    off[1] += 40 / 255
+    scores = metrics.score(off, hr, Degradation("area", 2)(hr), Degradation("area", 2))
+    each = [-20 * math.log10(round(127.5 + d) / 255 - 0.5) for d in (10, 40)]
+    assert scores.psnr == pytest.approx(sum(each) / 2, abs=1e-3)
+
+
+def test_identical_pictures_score_finitely():
+    hr = random_pictures(1, 3, 16, 16)
+    down = Degradation("area", 2)
+    scores = metrics.score(hr, hr, down.linear(hr), down)
+    assert scores.psnr == 100 and scores.lr_psnr == 100 and scores.mse == 0
+
+
+def test_linear_mmse_recovers_a_linear_world():
+    training, fresh = smooth_pictures(400), smooth_pictures(20, seed=1)
+    down = Degradation("gaussian", 4)
+    linear = LinearMMSE(training, down)
+    restored = metrics.psnr(linear(down(fresh)), fresh).mean()
+    bicubic = metrics.psnr(interpolations(down(fresh), down)["bicubic"], fresh).mean()
+    assert restored > bicubic + 6
+
+
+def test_linear_mmse_is_the_least_squares_solution():
+    training = random_pictures(300, 3, 8, 8)
+    down = Degradation("area", 4)
+    features = down(training).flatten(1).double().numpy()
+    features = np.concatenate([features, np.ones((300, 1))], axis=1)
+    expected, *_ = np.linalg.lstsq(features, training.flatten(1).double().numpy(), rcond=None)
+    restored = LinearMMSE(training, down)(down(training)).flatten(1).numpy()
+    np.testing.assert_allclose(restored, (features @ expected).clip(0, 1), atol=2e-3)
+
+
+def test_log_mean_exp_of_constants_and_its_sign():
+    weights = torch.tensor([[-1000.0, 0.0], [-1000.0, math.log(3)]])
+    torch.testing.assert_close(bounds.log_mean_exp(weights), torch.tensor([-1000.0, math.log(2)]))
+
+
+def test_more_draws_never_loosen_the_bound():
+    model, hr = shaken(tiny_hvae()), random_pictures(16, 3, 16, 16)
+    measured = bounds.measure(model, hr, model.degradation(hr), draws=24)
+    assert measured.importance_weighted < measured.total
+    assert measured.total == pytest.approx(measured.distortion + measured.rate)
+    assert measured.rate == pytest.approx(sum(measured.rates), rel=1e-5)
+
+
+def test_bits_of_x_are_the_sum_of_both_parts():
+    model = tiny_hvae().with_lr_prior(tiny_lr_prior()).eval()
+    references = report.References([random_pictures(4, 3, 16, 16)], "noise")
+    bits = report.evaluate(model, references)["bits"]
+    assert bits["x"]["total"] == pytest.approx(bits["x given y"]["total"] + bits["y"]["total"] / 16)
+
+
+@pytest.mark.parametrize("model", [tiny_srcnn(), tiny_hvae(), tiny_study_vae()], ids=repr)
+def test_every_class_can_be_reported(model):
+    references = report.References([random_pictures(2, 3, 16, 16)], "noise")
+    result = report.evaluate(model.eval(), references, training=None)
+    assert json.loads(json.dumps(result))["pictures"] == 2
+    text = report.markdown(result)
+    assert "bicubic, projected" in text and "nan" not in text
+
+
+def test_folders_of_different_sizes_are_cropped_to_the_scale(tmp_path):
+    from PIL import Image
+
+    for index, size in enumerate([(17, 13), (20, 32)]):
+        Image.new("RGB", size, (index, 2, 3)).save(tmp_path / f"{index}.png")
+    references = report.load_references(str(tmp_path), 4)
+    assert [tuple(batch.shape) for batch in references.batches] == [(1, 3, 12, 16), (1, 3, 32, 20)]
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_cards_agree_with_config_and_results(name):
+    """`hvae-sr card` would write the same card again."""
+    folder = BUNDLED[name]
+    text = (folder / "README.md").read_text()
+    assert text.strip() == str(cards.ModelCard(cards.card_text(folder))).strip()
+    header = yaml.safe_load(text.split("---")[1])
+    results = json.loads((folder / "results.json").read_text())
+    best = results["scores"]["T = 0" if "T = 0" in results["scores"] else "model"]
+    measured = header["model-index"][0]["results"][0]["metrics"][0]
+    assert measured == {"type": "psnr", "name": "PSNR (dB, RGB)", "value": round(best["psnr"], 2)}
+    assert header["pipeline_tag"] == "image-to-image"
+    model = hvae_sr.load(name)
+    assert results["parameters"] == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_training_facts_are_of_a_finished_run(name):
+    facts = json.loads((BUNDLED[name] / "training.json").read_text())
+    assert facts["steps"] == facts["recipe"]["steps"] > 100
+
+
+def test_the_readme_shows_the_measured_table():
+    assert cards.table() in (ROOT / "README.md").read_text()
+
+
+def test_hvae_samples_behave_as_a_posterior_should():
+    """From the reported figures: awake latents, diverse samples, both within sane limits."""
+    results = json.loads((BUNDLED["hvae-cifar10-x4"] / "results.json").read_text())
+    scores, bits = results["scores"], results["bits"]["x given y"]
+    assert 1.5 <= scores["mean of 16"]["psnr"] - scores["T = 1"]["psnr"] <= 3.0
+    assert bits["rate"] > 0.08 * bits["total"]
+    assert min(bits["nats_per_map"]) > 0.01
+    assert scores["T = 0.8, projected"]["lr_psnr"] > 45
