@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SCALES = (2, 3, 4)
+CONSISTENT = 0.1 / 255  # a residual no 8-bit picture can show
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,10 @@ class Degradation:
             steps: conjugate-gradient steps in each round.
         """
         for _ in range(rounds):
-            weights = self._solve(lr - self.linear(hr), steps)
+            residual = lr - self.linear(hr)
+            if float(residual.abs().max()) < CONSISTENT:
+                break
+            weights = self._solve(residual, steps)
             hr = (hr + self.adjoint(weights)).clamp(0, 1)
         return hr
 
@@ -95,6 +99,8 @@ class Degradation:
             step = norm / _dot(direction, image).clamp_min(1e-20)
             solution = solution + step * direction
             residual = residual - step * image
+            if float(residual.abs().max()) < CONSISTENT / 4:
+                break
             previous, norm = norm, _dot(residual, residual)
             direction = residual + norm / previous.clamp_min(1e-20) * direction
         return solution

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 import hvae_sr.models  # noqa: F401  (registers every class that a config can name)
 from hvae_sr.errors import ModelError

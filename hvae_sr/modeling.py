@@ -14,7 +14,7 @@ from hvae_sr.degradation import SCALES, Degradation
 from hvae_sr.distributions import Noise
 from hvae_sr.errors import ModelError, PictureError
 
-LARGEST_PASS = 2**20  # LR pixels x samples in one pass: about 6 GiB for the bundled models
+LARGEST_PASS = 2**19  # LR pixels x samples in one pass: about 7 GiB for the bundled models
 
 CARD = """---
 {{ card_data }}
@@ -182,7 +182,7 @@ class SuperResolutionModel(
             num_samples: how many answers; left out, one picture comes back instead of a list
                 (tensors: (N, 3, H, W) instead of (N, num_samples, 3, H, W)).
             temperature: scale of the latent standard deviations. 0 gives the single best guess
-                (the default for one picture), 1 true samples, 0.8 (the default for several)
+                (the default for one answer), 1 true samples, 0.8 (the default for several)
                 plausible pictures with less noise.
             seed: makes the draws repeatable on one machine.
             generator: the same, as a `torch.Generator`; not together with `seed`.
@@ -194,11 +194,11 @@ class SuperResolutionModel(
         """
         if seed is not None and generator is not None:
             raise ValueError("give a seed or a generator, not both")
+        count = 1 if num_samples is None else num_samples
         if temperature is None:
-            temperature = 0.0 if num_samples is None else 0.8
+            temperature = 0.0 if count == 1 else 0.8
         if temperature < 0:
             raise ValueError(f"temperature must not be negative, got {temperature}")
-        count = 1 if num_samples is None else num_samples
         if count < 1:
             raise ValueError(f"num_samples must be at least 1, got {count}")
         rest = None

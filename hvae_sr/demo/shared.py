@@ -17,7 +17,7 @@ from hvae_sr.inference.files import open_picture, save_picture
 from hvae_sr.modeling import SuperResolutionModel
 
 NOT_SHOWN = ("vae-study",)  # a documented failure: its place is the tables
-LARGEST_WORK = 2**18  # LR pixels x samples of one answer: under a minute on two cores, about 3 GiB
+LARGEST_WORK = 2**18  # LR pixels x samples of one answer: the process then needs some 4 GiB
 LARGEST_SIDE = 4096  # LR pixels: four times this is as wide as browsers draw reliably
 LARGEST_TEMPERATURE = 1.2
 LARGEST_SEED = 2**31 - 1

@@ -50,8 +50,9 @@ See `CITATION.cff` of hvae_sr, and the papers named in the docstring of `hvae_sr
 """
 
 CONVENTIONS = """\
-LR-PSNR shrinks the answer again and compares it with the input; "projected" answers went through
-`consistent=True`. """
+`test.npy` holds the first 1,000 official CIFAR-10 test pictures (`--data cifar10 --limit 1000` is the
+same), `train.npy` the first 47,500 training pictures. LR-PSNR shrinks the answer again and compares it
+with the input; "projected" answers went through `consistent=True`. """
 
 SAMPLING = """\
 For an ideal sampler a T = 1 sample lies 3.0 dB below the MMSE picture and 2.7 dB below the mean
@@ -163,7 +164,7 @@ def _metadata(name: str, report: dict[str, Any]) -> ModelCardData:
             task_type="image-to-image",
             task_name=f"x{report['scale']} super-resolution ({report['degradation']})",
             dataset_type="cifar10",
-            dataset_name=f"{report['data']}, first {report['pictures']} pictures",
+            dataset_name=f"CIFAR-10 test, first {report['pictures']} pictures",
             metric_type=kind,
             metric_name=label,
             metric_value=round(scores[key], digits),
@@ -187,8 +188,8 @@ def _metadata(name: str, report: dict[str, Any]) -> ModelCardData:
 def _training(facts: dict[str, Any]) -> str:
     minutes = f"{facts['minutes']:.0f} minutes"
     lines = [
-        f"- Data: {facts['data']}, {facts['validation']:,} more held out for validation; the test "
-        "pictures were used for the table above only.",
+        f"- Data: {facts['data']}, and {facts['validation']:,} more held out for validation; test "
+        "pictures were used for the tables above only.",
         f"- {facts['steps']:,} steps, {facts['images']:,} pictures, {minutes} on "
         f"{facts['hardware']}, precision `{facts['precision']}`, seed {facts['seed']}, "
         f"{facts['skipped_gradients']} gradients dropped, torch {facts['torch']}.",

@@ -41,7 +41,7 @@ def open_picture(path: str | Path, largest: int = LARGEST_FILE) -> Image.Image:
         image.load()
         return image
     except FileNotFoundError as error:
-        raise PictureError(f"{path} is not there") from error
+        raise PictureError(f"{path.name} is not there") from error
     except Image.DecompressionBombError as error:
         raise PictureError(
             f"{path.name} is far too large: at most {largest} pixels are read, shrink it"
