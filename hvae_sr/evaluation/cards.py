@@ -50,9 +50,9 @@ See `CITATION.cff` of hvae_sr, and the papers named in the docstring of `hvae_sr
 """
 
 CONVENTIONS = """\
-`test.npy` holds the first 1,000 official CIFAR-10 test pictures (`--data cifar10 --limit 1000` is the
-same), `train.npy` the first 47,500 training pictures. LR-PSNR shrinks the answer again and compares it
-with the input; "projected" answers went through `consistent=True`. """
+`test.npy` holds the first 1,000 official CIFAR-10 test pictures (`--data cifar10 --limit 1000` is
+the same), `train.npy` the first 47,500 training pictures. LR-PSNR shrinks the answer again and
+compares it with the input; "projected" answers went through `consistent=True`. """
 
 SAMPLING = """\
 For an ideal sampler a T = 1 sample lies 3.0 dB below the MMSE picture and 2.7 dB below the mean
