@@ -86,7 +86,7 @@ class Recipe:
 _SRCNN = Recipe(
     model="SRCNN",
     arguments={"scale": 4, "widths": [64, 64], "blocks": [5, 2]},
-    steps=3_500,
+    steps=5_000,
     optimizer="adamw",
     learning_rate=1e-3,
     clip=0.1,
@@ -149,7 +149,7 @@ _LR_PRIOR = replace(
 _VAE = Recipe(
     model="VAE",
     arguments={"scale": 4, "width": 64, "blocks": 3},
-    steps=1_500,
+    steps=1_000,
     optimizer="adamw",
     learning_rate=1e-3,
     clip=2.0,
@@ -179,7 +179,7 @@ PRESETS: dict[str, Recipe] = {
             "sigma": 0.01,
             "squash": True,
         },
-        steps=600,
+        steps=400,
         learning_rate=3e-2,
         clip=1e9,
         objective=Objective(quiet_beta=1.0),
