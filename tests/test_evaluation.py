@@ -28,16 +28,16 @@ def smooth_pictures(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_psnr_and_ssim_agree_with_scikit_image():
-    a, b = random_pictures(3, 3, 32, 32), smooth_pictures(3)
-    b = torch.nn.functional.interpolate(b, size=(32, 32))
+    a = torch.nn.functional.interpolate(smooth_pictures(3), size=(32, 32))
+    b = (a + 0.2 * (random_pictures(3, 3, 32, 32) - 0.5)).clamp(0, 1)
     for index in range(3):
         x, y = (t[index].permute(1, 2, 0).double().numpy() for t in (a, b))
         expected = peak_signal_noise_ratio(y, x, data_range=1.0)
         assert float(metrics.psnr(a, b)[index]) == pytest.approx(expected, abs=1e-4)
-        expected = structural_similarity(
-            y, x, data_range=1.0, channel_axis=2, gaussian_weights=True, use_sample_covariance=False
-        )
-        assert float(metrics.ssim(a, b)[index]) == pytest.approx(expected, abs=2e-3)
+        settings = {"gaussian_weights": True, "use_sample_covariance": False, "full": True}
+        _, every = structural_similarity(y, x, data_range=1.0, channel_axis=2, **settings)
+        # torchmetrics reflects borders without repeating the edge pixel, scikit-image with it
+        assert float(metrics.ssim(a, b)[index]) == pytest.approx(every.mean(), abs=3e-3)
 
 
 def test_psnr_is_averaged_per_picture_not_pooled():

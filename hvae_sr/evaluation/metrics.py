@@ -34,7 +34,10 @@ def psnr(picture: Tensor, reference: Tensor) -> Tensor:
 
 
 def ssim(picture: Tensor, reference: Tensor) -> Tensor:
-    """SSIM of each picture (Gaussian window of 11, sigma 1.5, Wang et al. 2004) -> (N,)."""
+    """SSIM of each picture (Gaussian window of 11, sigma 1.5, Wang et al. 2004) -> (N,).
+
+    Averaged over all pixels, borders reflected, as torchmetrics does it.
+    """
     value = structural_similarity_index_measure(
         picture, reference, data_range=1.0, reduction="none"
     )
