@@ -186,9 +186,11 @@ class TestSamples:
 
 
 class TestSrcnn:
-    @pytest.mark.parametrize(
-        "wrong", [{"num_samples": 2}, {"temperature": 0.5}, {"num_samples": 1}]
-    )
+    def test_a_list_of_one_is_its_one_answer(self):
+        model, (_, lr) = tiny_srcnn().eval(), pair()
+        assert torch.equal(model.upscale(lr, num_samples=1)[:, 0], model.upscale(lr))
+
+    @pytest.mark.parametrize("wrong", [{"num_samples": 2}, {"temperature": 0.5}])
     def test_has_one_answer_only(self, wrong: dict[str, Any]):
         with pytest.raises(ValueError, match="one answer"):
             tiny_srcnn().upscale(pair()[1], **wrong)

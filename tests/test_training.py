@@ -369,7 +369,7 @@ class TestWhatTheModelSees:
 
     def test_pairs_are_pictures_and_their_lr_side(self, tmp_path: Path):
         run = trainer(tmp_path / "run")
-        hr, lr = run._batch(3, 4)
+        hr, lr = run.batch(3, 4)
         assert hr.shape == (4, 3, 16, 16)
         assert torch.equal((hr * 255).round() / 255, hr)
         assert lr is not None
@@ -379,7 +379,7 @@ class TestWhatTheModelSees:
         run = trainer(tmp_path / "run", HVAE_RECIPE)
         for step in (0, 1, 5):
             run.step = step
-            run._train_step()
+            run.train_step()
             assert run.optimizer.param_groups[0]["lr"] == HVAE_RECIPE.learning_rate_at(step)
 
     def gradients(self, run: Trainer) -> list[Tensor]:
@@ -392,7 +392,7 @@ class TestWhatTheModelSees:
             return step(*args, **kwargs)
 
         run.optimizer.step = watched
-        run._train_step()
+        run.train_step()
         return seen
 
     def test_gradients_are_clipped(self, tmp_path: Path):

@@ -1,0 +1,40 @@
+"""The README and the cards keep their word: snippets run as written, commands and files exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import hvae_sr
+from hvae_sr.training.recipes import PRESETS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = {"README": README} | {
+    name: (folder / "README.md").read_text() for name, folder in hvae_sr.bundled().items()
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_snippets_run_as_written(page, tmp_path, monkeypatch):
+    Image.effect_noise((8, 6), 60).convert("RGB").save(tmp_path / "in.png")
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = re.findall(r"```python\n(.*?)```", PAGES[page], re.S)
+    names: dict = {}
+    exec(snippet, names)
+    assert names["picture"].size == (32, 24)
+    if "several" in names:
+        assert [picture.size for picture in names["several"]] == [(32, 24)] * 8
+
+
+def test_local_links_lead_somewhere():
+    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert targets
+    assert not [target for target in targets if not (ROOT / target).exists()]
+
+
+def test_presets_named_in_the_readme_exist():
+    rows = re.findall(r"^\| (`(?:srcnn|vae|hvae)[^|]*`) \| (?:p|one|the)", README, re.M)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert named == set(PRESETS)
