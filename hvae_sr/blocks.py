@@ -19,9 +19,21 @@ DEEPEST = 64
 Follows = Literal["linear", "relu"]
 
 
+class BorderConv2d(nn.Conv2d):
+    """A 3x3 convolution that repeats the border pixel once on each side.
+
+    By concatenation: `padding_mode="replicate"` gives the same numbers, but its gradient does not
+    survive `torch.compile` on CPUs (seen with torch 2.14).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        rows = torch.cat([input[:, :, :1], input, input[:, :, -1:]], dim=2)
+        bordered = torch.cat([rows[..., :1], rows, rows[..., -1:]], dim=3)
+        return super().forward(bordered)
+
+
 def conv3x3(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate")
-    return _keep_variance(conv, follows)
+    return _keep_variance(BorderConv2d(inputs, outputs, 3), follows)
 
 
 def conv1x1(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:
