@@ -5,6 +5,7 @@ in float32, whatever precision the network ran in, and log-likelihoods are in na
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -215,3 +216,27 @@ class FixedGaussian(Likelihood):
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
         return 2 * raw.float().sigmoid() - 1 if self.squash else base + self.offset(raw.float())
+
+
+def likelihood(
+    name: str, *, mixtures: int = 10, sigma: float = 0.01, squash: bool = False
+) -> Likelihood:
+    """A likelihood by the name that configs use.
+
+    Args:
+        name: `mixture_of_logistics`, `logistic`, `gaussian` or `fixed_gaussian`.
+        mixtures: see `MixtureOfLogistics`.
+        sigma, squash: see `FixedGaussian`.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    known: dict[str, Callable[[], Likelihood]] = {
+        "mixture_of_logistics": lambda: MixtureOfLogistics(mixtures),
+        "logistic": Logistic,
+        "gaussian": Gaussian,
+        "fixed_gaussian": lambda: FixedGaussian(sigma, squash),
+    }
+    if name not in known:
+        raise ValueError(f"likelihood must be one of {tuple(known)}, not {name!r}")
+    return known[name]()

@@ -14,28 +14,12 @@ from torch import Tensor, nn
 
 from hvae_sr.blocks import conv3x3, depth_to_space, residuals
 from hvae_sr.degradation import enlarge, quantise
-from hvae_sr.distributions import (
-    DiagonalGaussian,
-    FixedGaussian,
-    Gaussian,
-    Likelihood,
-    Logistic,
-    MixtureOfLogistics,
-    Noise,
-    bits_per_dim,
-)
+from hvae_sr.distributions import FixedGaussian, Likelihood, Noise, bits_per_dim
 from hvae_sr.errors import ModelError
 from hvae_sr.hierarchy import BottomUp, Guide, Latent, Level, TopDown
 from hvae_sr.modeling import SuperResolutionModel, factors
 
 Temperature = float | Sequence[float]
-
-LIKELIHOODS = {
-    "mixture_of_logistics": MixtureOfLogistics,
-    "logistic": Logistic,
-    "gaussian": Gaussian,
-    "fixed_gaussian": FixedGaussian,
-}
 
 
 @dataclass
@@ -422,6 +406,3 @@ def _nested(config: dict[str, Any]) -> GenerativeModel:
     if cls is None or not issubclass(cls, GenerativeModel):
         raise ValueError(f"lr_prior: model_class {name!r} is no generative model")
     return cls(**config)
-
-
-__all__ = ["LIKELIHOODS", "Bound", "DiagonalGaussian", "GenerativeModel"]

@@ -14,7 +14,7 @@ from hvae_sr.degradation import SCALES, Degradation
 from hvae_sr.distributions import Noise
 from hvae_sr.errors import ModelError, PictureError
 
-LARGEST_PASS = 2**19  # LR pixels x samples in one pass: about 7 GiB for the bundled models
+LARGEST_PASS = 2**19  # LR pixels x samples in one pass: about 8 GiB for the bundled models
 
 CARD = """---
 {{ card_data }}

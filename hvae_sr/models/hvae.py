@@ -8,8 +8,8 @@ of Luhman and Luhman, "Optimizing Hierarchical Image VAEs for Sample Quality", 2
 
 from typing import Any
 
-from hvae_sr.distributions import Likelihood, MixtureOfLogistics
-from hvae_sr.generative import LIKELIHOODS, GenerativeModel
+from hvae_sr import distributions
+from hvae_sr.generative import GenerativeModel
 
 
 class HVAE(GenerativeModel):
@@ -58,14 +58,6 @@ class HVAE(GenerativeModel):
             start=start,
             start_blocks=start_blocks,
             prior="learned",
-            likelihood=_likelihood(likelihood, mixtures),
+            likelihood=distributions.likelihood(likelihood, mixtures=mixtures),
             cell=cell,
         )
-
-
-def _likelihood(name: str, mixtures: int) -> Likelihood:
-    if name == "mixture_of_logistics":
-        return MixtureOfLogistics(mixtures)
-    if name not in LIKELIHOODS:
-        raise ValueError(f"likelihood must be one of {tuple(LIKELIHOODS)}, not {name!r}")
-    return LIKELIHOODS[name]()

@@ -7,8 +7,8 @@ Structured Output Representation using Deep Conditional Generative Models", Neur
 
 from typing import Any
 
-from hvae_sr.distributions import FixedGaussian, Likelihood
-from hvae_sr.generative import LIKELIHOODS, GenerativeModel
+from hvae_sr import distributions
+from hvae_sr.generative import GenerativeModel
 
 
 class VAE(GenerativeModel):
@@ -60,15 +60,7 @@ class VAE(GenerativeModel):
             start=start,
             start_blocks=blocks,
             prior=prior,
-            likelihood=_likelihood(likelihood, sigma, squash),
+            likelihood=distributions.likelihood(likelihood, sigma=sigma, squash=squash),
             cell=cell,
             activation=activation,
         )
-
-
-def _likelihood(name: str, sigma: float, squash: bool) -> Likelihood:
-    if name == "fixed_gaussian":
-        return FixedGaussian(sigma, squash)
-    if name not in LIKELIHOODS:
-        raise ValueError(f"likelihood must be one of {tuple(LIKELIHOODS)}, not {name!r}")
-    return LIKELIHOODS[name]()
