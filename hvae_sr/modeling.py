@@ -23,7 +23,7 @@ CARD = """---
 # {{ model_name }}
 
 A {{ model_class }} for x{{ scale }} super-resolution, degradation `{{ degradation }}`, saved by
-[hvae_sr](https://pypi.org/project/hvae-sr/).
+the Python package hvae_sr.
 
 ```python
 import hvae_sr
