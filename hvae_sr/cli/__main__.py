@@ -1,0 +1,3 @@
+from hvae_sr.cli import main
+
+main()
