@@ -25,12 +25,17 @@ def main(
     data_root: Annotated[Path, typer.Option(help="Where torchvision keeps CIFAR-10.")] = Path(
         "data"
     ),
-    crop: Annotated[int, typer.Option(help="Side of crops from folders, in HR pixels.")] = 32,
-    validation: Annotated[int, typer.Option(help="Pictures held out from the end.")] = 2_500,
+    crop: Annotated[
+        int | None, typer.Option(help="Side of crops from folders, in HR pixels.")
+    ] = None,
+    validation: Annotated[int | None, typer.Option(help="Pictures held out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/PRESET.")] = None,
     steps: Annotated[int | None, typer.Option(help="Replaces the preset's steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Replaces the preset's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Replaces the preset's.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="A trained model to start from: name, folder, owner/name.")
+    ] = None,
     beta: Annotated[float | None, typer.Option(help="Final weight of the rate.")] = None,
     kl_warmup: Annotated[
         float | None, typer.Option(help="Share of the run by which beta has risen.")
@@ -39,6 +44,9 @@ def main(
     mse_weight: Annotated[float | None, typer.Option(help="Weight of the MSE term.")] = None,
     prior_weight: Annotated[
         float | None, typer.Option(help="Weight of the error at temperature 0.")
+    ] = None,
+    regression: Annotated[
+        str | None, typer.Option(help="Trained network that gives an HVAE its base picture.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, data order and noise.")] = 0,
     precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
@@ -62,6 +70,10 @@ def main(
         "steps": steps,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "crop": crop,
+        "validation": validation,
+        "init": init,
+        "regression": regression,
     }
     recipe = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
     terms: dict[str, Any] = {
@@ -79,7 +91,6 @@ def main(
     options = Options(
         out=out or Path("runs") / preset,
         seed=seed,
-        validation=validation,
         precision=precision,
         accumulate=accumulate,
         channels_last=channels_last,
@@ -90,7 +101,7 @@ def main(
     )
     command = shlex.join(["python", "train.py", *sys.argv[1:]])
     try:
-        pictures = load_pictures(data, crop=crop, root=data_root)
+        pictures = load_pictures(data, crop=recipe.crop, root=data_root)
         model = Trainer(recipe, pictures, options, command).run()
     except HvaeSrError as error:
         _fail(str(error))

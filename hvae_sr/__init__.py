@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import bundled, load
     from hvae_sr.modeling import SuperResolutionModel
-    from hvae_sr.models import HVAE, SRCNN, VAE
+    from hvae_sr.models import EDSR, HVAE, SRCNN, VAE
 
 _HOMES = {
     "Degradation": "degradation",
+    "EDSR": "models",
     "GenerativeModel": "generative",
     "HVAE": "models",
     "HvaeSrError": "errors",
@@ -34,6 +35,7 @@ __all__ = [  # noqa: RUF022
     "load",
     "bundled",
     "SRCNN",
+    "EDSR",
     "VAE",
     "HVAE",
     "SuperResolutionModel",

@@ -36,6 +36,11 @@ def conv3x3(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d
     return _keep_variance(BorderConv2d(inputs, outputs, 3), follows)
 
 
+def plain3x3(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:
+    """Zeros around the border: quicker, for networks trained on crops far larger than a kernel."""
+    return _keep_variance(nn.Conv2d(inputs, outputs, 3, padding=1), follows)
+
+
 def conv1x1(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:
     return _keep_variance(nn.Conv2d(inputs, outputs, 1), follows)
 
@@ -107,14 +112,23 @@ class Residual(nn.Module):
         return x + self.cell(x)
 
 
+def within(name: str, count: int) -> None:
+    """Refuse a depth that only a mistaken config asks for.
+
+    Raises:
+        ValueError: for more than `DEEPEST`.
+    """
+    if not 0 <= count <= DEEPEST:
+        raise ValueError(f"{name} must be between 0 and {DEEPEST}, not {count}")
+
+
 def residuals(kind: str, width: int, count: int, activation: str = "silu") -> nn.Sequential:
     """A stack of residual cells.
 
     Raises:
         ValueError: for more than `DEEPEST` cells, which only a mistaken config asks for.
     """
-    if not 0 <= count <= DEEPEST:
-        raise ValueError(f"blocks must be between 0 and {DEEPEST}, not {count}")
+    within("blocks", count)
     return nn.Sequential(*[Residual(kind, width, count, activation) for _ in range(count)])
 
 

@@ -75,29 +75,45 @@ class Stack(Pictures):
 
 
 class Crops(Pictures):
-    """Random crops of pictures of any size, all of them decoded once and kept as uint8."""
+    """Random crops of pictures of any size, all of them decoded once and kept as uint8.
+
+    Every place a crop can lie is equally likely, so large pictures are seen more often.
+
+    Args:
+        pictures: uint8 (3, H, W) each; those smaller than a crop are left out.
+        crop: side of the crops.
+        name: where the pictures come from.
+
+    Raises:
+        DataError: when every picture is smaller than a crop.
+    """
 
     def __init__(self, pictures: Sequence[Tensor], crop: int, name: str):
-        small = [p for p in pictures if min(p.shape[-2:]) < crop]
-        if small:
-            height, width = small[0].shape[-2:]
-            raise DataError(f"{name} holds a {width}x{height} picture: crops need {crop} pixels")
-        self.pictures = list(pictures)
+        self.pictures = [p for p in pictures if min(p.shape[-2:]) >= crop]
+        self.smaller = len(pictures) - len(self.pictures)
+        if not self.pictures:
+            raise DataError(f"every picture of {name} is smaller than a crop of {crop} pixels")
         self.crop = crop
         self.name = name
+        places = [(p.shape[1] - crop + 1) * (p.shape[2] - crop + 1) for p in self.pictures]
+        self._places = torch.tensor(places, dtype=torch.double).cumsum(0)
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def describe(self) -> str:
-        return f"{self.crop}x{self.crop} crops of {len(self):,} pictures from {self.name}"
+        left_out = f" ({self.smaller:,} smaller ones left out)" if self.smaller else ""
+        return f"{self.crop}x{self.crop} crops of {len(self):,} pictures from {self.name}{left_out}"
 
     def batch(self, seed: int, step: int, size: int) -> Tensor:
-        draws = torch.rand(size, 3, generator=generator(seed, 2, step)).tolist()
-        return torch.stack([self._crop(*draw) for draw in draws])
+        random = generator(seed, 2, step)
+        which = torch.rand(size, generator=random, dtype=torch.double) * self._places[-1]
+        rows = torch.searchsorted(self._places, which, right=True).tolist()
+        draws = torch.rand(size, 2, generator=random).tolist()
+        return torch.stack([self._crop(row, *draw) for row, draw in zip(rows, draws, strict=True)])
 
-    def _crop(self, which: float, down: float, right: float) -> Tensor:
-        picture = self.pictures[int(which * len(self.pictures))]
+    def _crop(self, row: int, down: float, right: float) -> Tensor:
+        picture = self.pictures[row]
         _, height, width = picture.shape
         top = int(down * (height - self.crop + 1))
         left = int(right * (width - self.crop + 1))
@@ -224,9 +240,11 @@ def _folder(folder: Path, crop: int) -> Pictures:
 
 
 def split(pictures: Pictures, validation: int) -> tuple[Pictures, Tensor]:
-    """Hold the last `validation` pictures out: training pictures, uint8 validation tensor.
+    """Hold `validation` pictures out: training pictures, uint8 validation tensor.
 
-    Procedural pictures are unlimited: their validation set is a batch of another seed.
+    Of a stack the last ones are held out. Of pictures to be cropped those at even distances,
+    since folders are sorted; one crop of each is returned. Procedural pictures are unlimited:
+    their validation set is a batch of another seed.
 
     Raises:
         DataError: when nothing would be left to train on.
@@ -240,12 +258,39 @@ def split(pictures: Pictures, validation: int) -> tuple[Pictures, Tensor]:
     if isinstance(pictures, Stack):
         kept = Stack(pictures.pixels[:-validation], pictures.name)
         return kept, pictures.pixels[-validation:]
-    held = Crops(pictures.pictures[-validation:], pictures.crop, pictures.name)
-    kept_crops = Crops(pictures.pictures[:-validation], pictures.crop, pictures.name)
-    return kept_crops, held.batch(2**31, 0, validation)
+    out = {index * len(pictures) // validation for index in range(validation)}
+    parts: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for index, picture in enumerate(pictures.pictures):
+        parts[index in out].append(picture)
+    kept_crops, held = (Crops(part, pictures.crop, pictures.name) for part in parts)
+    kept_crops.smaller = pictures.smaller
+    return kept_crops, torch.cat([Crops([p], held.crop, "").batch(2**31, 0, 1) for p in parts[1]])
 
 
-def augment(batch: Tensor, seed: int, step: int) -> Tensor:
-    """Mirror half of the pictures left to right, the same ones for the same (seed, step)."""
-    flips = torch.rand(len(batch), generator=generator(seed, 4, step)) < 0.5
-    return torch.where(flips.to(batch.device)[:, None, None, None], batch.flip(-1), batch)
+SYMMETRIES = ("mirror", "dihedral")
+
+
+def augment(batch: Tensor, seed: int, step: int, symmetry: str = "mirror") -> Tensor:
+    """Turn pictures (N, 3, H, W) at random, the same way for the same (seed, step).
+
+    Args:
+        symmetry: `mirror` (half of them left to right) or `dihedral` (square pictures: all eight
+            flips and quarter turns, as photographs of textures allow).
+
+    Raises:
+        ValueError: for an unknown symmetry.
+    """
+    if symmetry not in SYMMETRIES:
+        raise ValueError(f"symmetry must be one of {SYMMETRIES}, not {symmetry!r}")
+    random = generator(seed, 4, step)
+    batch = _half(batch, batch.flip(-1), random)
+    if symmetry == "mirror":
+        return batch
+    batch = _half(batch, batch.flip(-2), random)
+    return _half(batch, batch.transpose(-1, -2), random)
+
+
+def _half(batch: Tensor, other: Tensor, random: torch.Generator) -> Tensor:
+    """Each picture from `batch` or from `other`, with equal chances."""
+    chosen = torch.rand(len(batch), generator=random) < 0.5
+    return torch.where(chosen.to(batch.device)[:, None, None, None], other, batch)

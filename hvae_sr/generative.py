@@ -96,13 +96,22 @@ class GenerativeModel(SuperResolutionModel):
         scale, degradation: see `SuperResolutionModel`.
         lr_prior: config of the model p(y) that `sample` draws LR pictures from, or None. Since y
             is a function of x, log p(x) = log p(y) + log p(x | y) exactly.
+        regression: config of the deterministic network whose picture the means are offsets from,
+            or None for bicubic. The latents then describe what regression cannot know.
     """
 
     levels: list[Level]
 
-    def __init__(self, scale: int, degradation: str, lr_prior: dict[str, Any] | None):
+    def __init__(
+        self,
+        scale: int,
+        degradation: str,
+        lr_prior: dict[str, Any] | None,
+        regression: dict[str, Any] | None = None,
+    ):
         super().__init__(scale, degradation)
-        self.lr_prior = _nested(lr_prior) if lr_prior is not None else None
+        self.lr_prior = _prior_of_lr(lr_prior) if lr_prior is not None else None
+        self.regression = self._regression(regression) if regression is not None else None
 
     def assemble(
         self,
@@ -130,6 +139,8 @@ class GenerativeModel(SuperResolutionModel):
             raise ValueError(f"start must be one of {STARTS}, not {start!r}")
         if self.scale == 1 and start == "lr":
             raise ValueError("scale 1 has no LR picture to start from: use start='constant'")
+        if self.regression is not None and start != "lr":
+            raise ValueError("regression: only a model that starts from the LR picture has a base")
         steps = factors(self.scale)
         if start == "constant":
             steps = (steps + [2] * len(widths))[: max(len(steps), len(widths) - 1)]
@@ -361,21 +372,43 @@ class GenerativeModel(SuperResolutionModel):
         """
         if prior.conditional or prior.scale != 1:
             raise ModelError("a model of LR pictures has scale 1 and starts from a constant")
-        nested = {"model_class": type(prior).__name__, **prior.config}
-        joined = type(self)(**{**self.config, "lr_prior": nested})
-        state = {k: v for k, v in self.state_dict().items() if not k.startswith("lr_prior.")}
-        state |= {f"lr_prior.{key}": value for key, value in prior.state_dict().items()}
+        return self._with("lr_prior", prior)
+
+    def with_regression(self, network: SuperResolutionModel) -> Self:
+        """The same model on top of a trained network; weights are shared, not copied.
+
+        Raises:
+            ValueError: when the network is for another scale or degradation.
+        """
+        return self._with("regression", network)
+
+    def _with(self, part: str, model: SuperResolutionModel) -> Self:
+        nested = {"model_class": type(model).__name__, **model.config}
+        joined = type(self)(**{**self.config, part: nested})
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith(f"{part}.")}
+        state |= {f"{part}.{key}": value for key, value in model.state_dict().items()}
         joined.load_state_dict(state, assign=True)
         return joined.train(self.training)
 
+    def _regression(self, config: dict[str, Any]) -> SuperResolutionModel:
+        network = _nested(config)
+        if isinstance(network, GenerativeModel):
+            raise ValueError("regression: a deterministic model is needed")
+        if (network.scale, network.degradation) != (self.scale, self.degradation):
+            raise ValueError("regression: a network of the same scale and degradation is needed")
+        return network.requires_grad_(False)
+
     def _begin(self, lr: Tensor | None, hr: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """First top-down state, and the base picture in [-1, 1] that means are offsets from."""
-        picture = enlarge(lr, self.scale) if lr is not None and self.scale > 1 else hr
+        picture = self._enlarged(lr) if lr is not None and self.scale > 1 else hr
         if picture is None:
             raise ValueError("this model needs an LR picture")
         n, _, height, width = picture.shape
         state = self.start(lr, (n, height // self.reduction, width // self.reduction))
         return state, 2 * picture - 1 if self.conditional else torch.zeros_like(picture)
+
+    def _enlarged(self, lr: Tensor) -> Tensor:
+        return self.regression(lr) if self.regression is not None else enlarge(lr, self.scale)
 
     def _bottom_up(self, hr: Tensor, base: Tensor) -> list[Tensor]:
         x = 2 * hr - 1
@@ -399,10 +432,16 @@ def _squashed(likelihood: Likelihood) -> bool:
     return isinstance(likelihood, FixedGaussian) and likelihood.squash
 
 
-def _nested(config: dict[str, Any]) -> GenerativeModel:
+def _nested(config: dict[str, Any]) -> SuperResolutionModel:
     config = dict(config)
     name = config.pop("model_class", None)
-    cls = SuperResolutionModel.classes.get(name)
-    if cls is None or not issubclass(cls, GenerativeModel):
-        raise ValueError(f"lr_prior: model_class {name!r} is no generative model")
-    return cls(**config)
+    if name not in SuperResolutionModel.classes:
+        raise ValueError(f"a part of this model is of an unknown class {name!r}")
+    return SuperResolutionModel.classes[name](**config)
+
+
+def _prior_of_lr(config: dict[str, Any]) -> GenerativeModel:
+    prior = _nested(config)
+    if not isinstance(prior, GenerativeModel):
+        raise ValueError(f"lr_prior: a {type(prior).__name__} is no generative model")
+    return prior

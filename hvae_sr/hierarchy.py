@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from hvae_sr.blocks import (
-    DEEPEST,
     cell,
     conv1x1,
     conv3x3,
@@ -23,6 +22,7 @@ from hvae_sr.blocks import (
     scaled,
     space_to_depth,
     upsample,
+    within,
 )
 from hvae_sr.distributions import DiagonalGaussian, Noise
 
@@ -47,8 +47,7 @@ class Level:
     factor: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.groups <= DEEPEST:
-            raise ValueError(f"groups must be between 0 and {DEEPEST}, not {self.groups}")
+        within("groups", self.groups)
 
 
 @dataclass

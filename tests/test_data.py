@@ -112,15 +112,22 @@ class TestCrops:
         assert (batch[:, 0] == batch[:, 0, :1, :1]).all()
         assert (batch[:, 1].int() - rows[:, None, None] == torch.arange(4).view(-1, 1)).all()
         assert (batch[:, 2].int() - columns[:, None, None] == torch.arange(4)).all()
+        places = [(index + 1) * (3 * index + 1) for index in range(5)]
         for index in range(5):
             chosen = batch[:, 0, 0, 0] == index
-            assert chosen.sum() == pytest.approx(800, abs=150)
+            share = 4000 * places[index] / sum(places)
+            assert chosen.sum() == pytest.approx(share, abs=5 * share**0.5)
             assert sorted(set(rows[chosen].tolist())) == list(range(index + 1))
             assert sorted(set(columns[chosen].tolist())) == list(range(3 * index + 1))
 
-    def test_too_small_a_picture_is_named(self):
-        with pytest.raises(DataError, match="holds a 9x3 picture: crops need 4"):
-            Crops([bytes_of(3, 8, 8), bytes_of(3, 3, 9)], 4, "mixed")
+    def test_pictures_smaller_than_a_crop_are_left_out_and_counted(self):
+        source = Crops([bytes_of(3, 8, 8), bytes_of(3, 3, 9)], 4, "mixed")
+        assert source.describe() == "4x4 crops of 1 pictures from mixed (1 smaller ones left out)"
+        assert source.batch(0, 0, 20).shape == (20, 3, 4, 4)
+
+    def test_some_picture_must_hold_a_crop(self):
+        with pytest.raises(DataError, match="every picture of mixed is smaller than a crop of 10"):
+            Crops([bytes_of(3, 8, 8), bytes_of(3, 3, 9)], 10, "mixed")
 
 
 class TestDeadLeaves:
@@ -145,12 +152,12 @@ class TestSplit:
         seen = {n for step in range(20) for n in numbers(kept.batch(0, step, 5))}
         assert seen == set(range(7))
 
-    def test_the_last_ones_are_held_out_of_crops(self):
-        kept, held = split(crops(), 2)
+    def test_crops_are_held_out_at_even_distances_one_of_each_picture(self):
+        kept, held = split(crops(6), 2)
         assert held.shape == (2, 3, 4, 4)
-        assert set(numbers(held)) <= {3, 4}
-        assert set(numbers(kept.batch(0, 0, 500))) == {0, 1, 2}
-        assert torch.equal(held, split(crops(), 2)[1])
+        assert numbers(held) == [0, 3]
+        assert set(numbers(kept.batch(0, 0, 2000))) == {1, 2, 4, 5}
+        assert torch.equal(held, split(crops(6), 2)[1])
 
     def test_procedural_pictures_are_held_out_by_their_seed(self):
         kept, held = split(DeadLeaves(16, leaves=8), 6)
@@ -232,8 +239,8 @@ class TestSources:
         pictures = load_pictures(str(tmp_path), crop=8)
         assert isinstance(pictures, Crops)
         assert pictures.batch(0, 0, 5).shape == (5, 3, 8, 8)
-        with pytest.raises(DataError, match="crops need 9"):
-            load_pictures(str(tmp_path), crop=9)
+        with pytest.raises(DataError, match="smaller than a crop of 21"):
+            load_pictures(str(tmp_path), crop=21)
 
     @pytest.mark.parametrize("kind", ["deep", "turned", "palette", "alpha"])
     def test_folders_read_every_picture_as_the_models_do(self, kind: str, tmp_path: Path):
@@ -281,3 +288,20 @@ def test_generators_have_addresses():
 
 
 ADDRESSES = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (0, 1, 3), (2**31, 1, 2), (2**62, 1, 2)]
+
+
+class TestDihedral:
+    def test_all_eight_symmetries_of_the_square_are_equally_likely(self):
+        picture = torch.arange(27, dtype=torch.uint8).view(3, 3, 3)
+        turned = augment(picture.expand(4000, -1, -1, -1), 0, 0, "dihedral")
+        found = []
+        for mirrored in (picture, picture.flip(-1)):
+            for quarters in range(4):
+                symmetry = torch.rot90(mirrored, quarters, (1, 2))
+                found.append(int((turned == symmetry).flatten(1).all(dim=1).sum()))
+        assert sum(found) == 4000
+        assert all(count == pytest.approx(500, abs=110) for count in found)
+
+    def test_an_unknown_symmetry_is_refused(self):
+        with pytest.raises(ValueError, match="symmetry must be one of"):
+            augment(bytes_of(2, 3, 4, 4), 0, 0, "rotate")

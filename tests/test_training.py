@@ -33,16 +33,22 @@ HVAE_RECIPE = Recipe(
     arguments={k: v for k, v in tiny_hvae().config.items() if k != "lr_prior"},
     steps=6,
     batch_size=4,
+    validation=4,
     warmup_steps=2,
     objective=Objective(quiet=0.1, warmup=0.6, prior_weight=0.1),
 )
 SRCNN_RECIPE = Recipe(
-    model="SRCNN", arguments=tiny_srcnn().config, steps=6, batch_size=4, optimizer="adamw"
+    model="SRCNN",
+    arguments=tiny_srcnn().config,
+    steps=6,
+    batch_size=4,
+    validation=4,
+    optimizer="adamw",
 )
 
 
 def trainer(out: Path, recipe: Recipe = SRCNN_RECIPE, **options: Any) -> Trainer:
-    settings = {"validation": 4, "log_every": 2, "save_every": 3, **options}
+    settings = {"log_every": 2, "save_every": 3, **options}
     return Trainer(recipe, DeadLeaves(16, leaves=6), Options(out=out, **settings), "pytest")
 
 
@@ -406,7 +412,7 @@ class TestWhatTheModelSees:
         recipe = replace(SRCNN_RECIPE, clip=1e9)
         found = []
         for accumulate in (1, 2):
-            options = Options(out=tmp_path / str(accumulate), validation=4, accumulate=accumulate)
+            options = Options(out=tmp_path / str(accumulate), accumulate=accumulate)
             run = Trainer(recipe, Stack(pixels, "mirror pictures"), options, "pytest")
             found.append(self.gradients(run))
             assert run.ema.updates == 1

@@ -1,7 +1,8 @@
 """One paper, one file."""
 
+from hvae_sr.models.edsr import EDSR
 from hvae_sr.models.hvae import HVAE
 from hvae_sr.models.srcnn import SRCNN
 from hvae_sr.models.vae import VAE
 
-__all__ = ["HVAE", "SRCNN", "VAE"]
+__all__ = ["EDSR", "HVAE", "SRCNN", "VAE"]

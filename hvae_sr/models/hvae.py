@@ -3,7 +3,9 @@
 Rewon Child, "Very Deep VAEs Generalize Autoregressive Models and Can Outperform Them on Images",
 ICLR 2021 (arXiv:2011.10650); top-down start from the LR picture as in the super-resolution stage
 of Luhman and Luhman, "Optimizing Hierarchical Image VAEs for Sample Quality", 2022
-(arXiv:2210.10205).
+(arXiv:2210.10205). A trained regression network may give the picture that the latents refine, as
+in Chira et al., "Image Super-Resolution With Deep Variational Autoencoders", ECCV Workshops 2022
+(arXiv:2203.09445).
 """
 
 from typing import Any
@@ -32,6 +34,7 @@ class HVAE(GenerativeModel):
         mixtures: logistics per pixel of the mixture.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
+        regression: config of a trained network that gives the base picture instead of bicubic.
     """
 
     def __init__(
@@ -48,8 +51,9 @@ class HVAE(GenerativeModel):
         mixtures: int = 10,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
+        regression: dict[str, Any] | None = None,
     ):
-        super().__init__(scale, degradation, lr_prior)
+        super().__init__(scale, degradation, lr_prior, regression)
         self.assemble(
             widths=widths,
             groups=groups,

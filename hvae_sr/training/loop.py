@@ -19,9 +19,11 @@ from hvae_sr import data
 from hvae_sr.degradation import Degradation
 from hvae_sr.errors import DataError, TrainingError
 from hvae_sr.generative import GenerativeModel
+from hvae_sr.hub import load
 from hvae_sr.modeling import SuperResolutionModel
 from hvae_sr.training import checkpoints
 from hvae_sr.training.ema import EMA
+from hvae_sr.training.expansion import expand, merged
 from hvae_sr.training.recipes import Recipe
 
 PRECISIONS = ("no", "bf16", "fp16")
@@ -36,7 +38,6 @@ class Options:
     Args:
         out: folder of the run.
         seed: of weights, data order and noise.
-        validation: pictures held out from the end of the training set.
         precision: `no`, `bf16` or `fp16` (accelerate's mixed precision).
         accumulate: batches per optimiser step.
         channels_last, compile: memory layout, and `torch.compile`.
@@ -47,7 +48,6 @@ class Options:
 
     out: Path
     seed: int = 0
-    validation: int = 2_500
     precision: str = "no"
     accumulate: int = 1
     channels_last: bool = False
@@ -131,11 +131,14 @@ class Trainer:
             project_dir=options.out,
         )
         set_seed(options.seed)
-        self.pictures, self.held_out = data.split(pictures, options.validation)
+        self.pictures, self.held_out = data.split(pictures, recipe.validation)
         self.described = self.pictures.describe()
         if isinstance(self.pictures, data.Stack):
             self.pictures = self.pictures.to(self.device)
-        self.model = SuperResolutionModel.classes[recipe.model](**recipe.arguments)
+        self.model = _model(recipe)
+        self.taken = _take_over(self.model, recipe.init) if recipe.init else None
+        if recipe.expand:
+            expand(self.model)
         if options.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.shrink = Degradation(**recipe.shrink) if recipe.shrink else None
@@ -197,7 +200,7 @@ class Trainer:
                 break
         bar.close()
         self.accelerator.end_training()
-        return self.ema.model  # type: ignore[return-value]
+        return self._released()
 
     def train_step(self) -> tuple[dict[str, Tensor], Tensor]:
         """One optimiser step; returns the logged terms and whether the gradient was finite.
@@ -238,7 +241,7 @@ class Trainer:
         """HR and LR pictures in [0, 1], shrunk on the device."""
         seed = self.options.seed
         pixels = self.pictures.batch(seed, place, size).to(self.device, non_blocking=True)
-        return self._pair(data.augment(pixels, seed, place))
+        return self._pair(data.augment(pixels, seed, place, self.recipe.symmetry))
 
     def _pair(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         hr = pixels.float().div(255)
@@ -304,9 +307,14 @@ class Trainer:
         samples.mkdir(exist_ok=True)
         save_image(self._grid(), samples / f"step-{self.step:08d}.png")
         folder = self.options.out / "model"
-        self.ema.model.save_pretrained(folder)  # type: ignore[operator]
+        self._released().save_pretrained(folder)
         facts = json.dumps(self.facts() | validation, indent=2)
         (folder / "training.json").write_text(facts + "\n")
+
+    def _released(self) -> SuperResolutionModel:
+        """The averaged model as it is saved: wide convolutions merged."""
+        assert isinstance(self.ema.model, SuperResolutionModel)
+        return merged(self.ema.model)
 
     def facts(self) -> dict[str, Any]:
         """What a model card says about the training that really happened."""
@@ -314,6 +322,8 @@ class Trainer:
             "command": self.command,
             "recipe": asdict(self.recipe),
             "data": self.described,
+            "initialised_from": self.taken,
+            "regression": self.recipe.regression,
             "validation": len(self.held_out),
             "steps": self.step,
             "images": self.step * self.recipe.batch_size,
@@ -326,6 +336,32 @@ class Trainer:
             "torch": torch.__version__,
             "hvae_sr": hvae_sr.__version__,
         }
+
+
+def _model(recipe: Recipe) -> SuperResolutionModel:
+    model = SuperResolutionModel.classes[recipe.model](**recipe.arguments)
+    if recipe.regression is None:
+        return model
+    if not isinstance(model, GenerativeModel):
+        raise TrainingError(f"a {recipe.model} has no use for a regression network")
+    return model.with_regression(load(recipe.regression))
+
+
+def _take_over(model: SuperResolutionModel, name: str) -> str:
+    """Start `model` from a trained one: every tensor of the same name and shape.
+
+    Returns:
+        What was taken from where, for the model card.
+
+    Raises:
+        TrainingError: when no tensor fits.
+    """
+    trained, state = load(name).state_dict(), model.state_dict()
+    fitting = {k: v for k, v in trained.items() if k in state and state[k].shape == v.shape}
+    if not fitting:
+        raise TrainingError(f"no tensor of {name} fits this model: choose another --init")
+    model.load_state_dict({**state, **fitting})
+    return f"{name} ({len(fitting)} of {len(state)} tensors)"
 
 
 def _check(recipe: Recipe, options: Options) -> None:
@@ -354,8 +390,9 @@ def hardware(device: torch.device) -> str:
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     rate, decay = recipe.learning_rate, recipe.weight_decay
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(model.parameters(), rate, (0.9, 0.99), weight_decay=decay)
+        return torch.optim.AdamW(trained, rate, (0.9, 0.99), weight_decay=decay)
     if recipe.optimizer == "adamax":
-        return torch.optim.Adamax(model.parameters(), rate, weight_decay=decay)
+        return torch.optim.Adamax(trained, rate, weight_decay=decay)
     raise TrainingError(f"optimizer must be adamw or adamax, not {recipe.optimizer!r}")

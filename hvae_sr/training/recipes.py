@@ -57,6 +57,13 @@ class Recipe:
         ema: decay of the averaged weights; it starts lower and rises to this.
         objective: the ELBO's weights, or None for models with a loss of their own.
         shrink: degradation applied to the pictures first, for models of LR pictures.
+        crop: side of random crops from folders, in HR pixels.
+        symmetry: how pictures are turned, see `hvae_sr.data.augment`.
+        validation: pictures held out.
+        expand: train wider convolutions and merge them, see `hvae_sr.training.expansion`.
+        regression: a trained network whose picture the means are offsets from; its weights stay
+            as they are. See `GenerativeModel`.
+        init: a trained model to start from: every tensor of the same name and shape is taken over.
     """
 
     model: str
@@ -72,6 +79,12 @@ class Recipe:
     ema: float = 0.998
     objective: Objective | None = None
     shrink: dict[str, Any] | None = None
+    crop: int = 32
+    symmetry: str = "mirror"
+    validation: int = 2_500
+    expand: bool = False
+    regression: str | None = None
+    init: str | None = None
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then cosine: a pure function of the step, so resuming is exact."""
@@ -156,6 +169,31 @@ _VAE = Recipe(
     objective=Objective(quiet=0.05, prior_weight=2.0),
 )
 
+_PHOTO_CNN = Recipe(
+    model="EDSR",
+    arguments={"scale": 4, "width": 48, "blocks": 6},
+    steps=10_000,
+    batch_size=16,
+    optimizer="adamw",
+    learning_rate=2e-3,
+    ema=0.999,
+    crop=128,
+    symmetry="dihedral",
+    validation=32,
+    expand=True,
+)
+
+_PHOTO_HVAE = replace(
+    _HVAE,
+    arguments={**_HVAE.arguments, "degradation": "bicubic"},
+    steps=4_500,
+    batch_size=16,
+    crop=64,
+    symmetry="dihedral",
+    validation=32,
+    regression="photo-cnn-x4",
+)
+
 PRESETS: dict[str, Recipe] = {
     "srcnn-cifar10-x4": _SRCNN,
     "srcnn-cifar10-x4-base": replace(
@@ -187,4 +225,13 @@ PRESETS: dict[str, Recipe] = {
     "hvae-cifar10-x4": _HVAE,
     "hvae-cifar10-lr": _LR_PRIOR,
     "hvae-cifar10-x4-base": _BASE,
+    "photo-cnn-x4": _PHOTO_CNN,
+    "photo-cnn-x2": replace(
+        _PHOTO_CNN,
+        arguments={**_PHOTO_CNN.arguments, "scale": 2},
+        steps=5_000,
+        crop=64,
+        init="photo-cnn-x4",
+    ),
+    "photo-hvae-x4": _PHOTO_HVAE,
 }

@@ -1,0 +1,63 @@
+"""EDSR with the tail of ESPCN: the fast network for photographs and movies.
+
+Bee Lim, Sanghyun Son, Heewon Kim, Seungjun Nah, Kyoung Mu Lee, "Enhanced Deep Residual Networks
+for Single Image Super-Resolution", CVPR Workshops 2017 (arXiv:1707.02921); one sub-pixel
+convolution straight from LR resolution as in Wenzhe Shi et al., "Real-Time Single Image and Video
+Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016
+(arXiv:1609.05158).
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hvae_sr.blocks import depth_to_space, plain3x3, scaled, within
+from hvae_sr.degradation import enlarge
+from hvae_sr.modeling import SuperResolutionModel
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))): no batch normalisation (Lim et al. 2017, fig. 2c)."""
+
+    def __init__(self, width: int, depth: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            plain3x3(width, width), nn.ReLU(inplace=True), plain3x3(width, width, "relu")
+        )
+        scaled(self.body[2], 0.5 * depth**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class EDSR(SuperResolutionModel):
+    """Residual blocks at LR resolution, then one sub-pixel convolution, added to bicubic.
+
+    Every convolution is a plain 3x3 one on LR pixels, so a picture costs one multiplication per
+    parameter and LR pixel. Training may widen the convolutions and merge them again (the
+    recipe's `expand`): the saved network is always this one.
+
+    Args:
+        scale: 2, 3 or 4.
+        width: channels.
+        blocks: residual blocks.
+        degradation: name of the degradation the weights are for.
+    """
+
+    def __init__(
+        self, scale: int = 4, width: int = 48, blocks: int = 6, degradation: str = "bicubic"
+    ):
+        super().__init__(scale, degradation)
+        within("blocks", blocks)
+        self.head = plain3x3(3, width)
+        self.blocks = nn.Sequential(*[ResidualBlock(width, blocks) for _ in range(blocks)])
+        self.tail = nn.Sequential(scaled(plain3x3(width, 3 * scale**2), 0.1), depth_to_space(scale))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """LR (N, 3, h, w) in [0, 1] -> the expected HR (N, 3, h * scale, w * scale)."""
+        return enlarge(lr, self.scale) + self.tail(self.blocks(self.head(2 * lr - 1)))
+
+    def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
+        """Mean absolute error, as in the paper (section 3.2)."""
+        picture = self(lr)
+        error = F.mse_loss(picture.detach(), hr)
+        return {"loss": F.l1_loss(picture, hr), "psnr": -10 * error.log10()}
