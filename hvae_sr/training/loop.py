@@ -21,6 +21,7 @@ from hvae_sr.errors import DataError, TrainingError
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import load
 from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.realworld import RealWorld
 from hvae_sr.training import checkpoints
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
@@ -28,6 +29,7 @@ from hvae_sr.training.recipes import Recipe
 
 PRECISIONS = ("no", "bf16", "fp16")
 MOST_SKIPS = 50  # non-finite gradients in a row before a run is given up
+VALIDATION = 2**31  # first place of the held-out batches, beyond any step
 SAMPLES = 8  # validation pictures drawn into each sample grid
 
 
@@ -142,8 +144,9 @@ class Trainer:
         if options.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.shrink = Degradation(**recipe.shrink) if recipe.shrink else None
+        self.corrupt = RealWorld(self.model.scale) if recipe.real_world else None
         try:
-            self._pair(self.held_out[:1])
+            self._pair(self.held_out[:1], 0)
         except ValueError as error:
             raise DataError(f"{self.pictures.name}: {error}") from error
         self.optimizer = _optimizer(self.model, recipe)
@@ -241,14 +244,16 @@ class Trainer:
         """HR and LR pictures in [0, 1], shrunk on the device."""
         seed = self.options.seed
         pixels = self.pictures.batch(seed, place, size).to(self.device, non_blocking=True)
-        return self._pair(data.augment(pixels, seed, place, self.recipe.symmetry))
+        return self._pair(data.augment(pixels, seed, place, self.recipe.symmetry), place)
 
-    def _pair(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _pair(self, pixels: Tensor, place: int) -> tuple[Tensor, Tensor | None]:
         hr = pixels.float().div(255)
         if self.options.channels_last:
             hr = hr.contiguous(memory_format=torch.channels_last)
         if self.shrink is not None:
             return self.shrink(hr), None
+        if self.corrupt is not None:
+            return hr, self.corrupt(hr, data.generator(self.options.seed, 6, place))
         assert self.model.degradation is not None
         return hr, self.model.degradation(hr)
 
@@ -258,8 +263,8 @@ class Trainer:
         torch.manual_seed(self.options.seed)
         criterion = Criterion(self.ema.model)  # type: ignore[arg-type]
         sums: dict[str, Tensor] = {}
-        for pixels in self.held_out.split(self.recipe.batch_size):
-            hr, lr = self._pair(pixels.to(self.device))
+        for place, pixels in enumerate(self.held_out.split(self.recipe.batch_size)):
+            hr, lr = self._pair(pixels.to(self.device), VALIDATION + place)
             weights = {**self.recipe.loss_arguments(self.recipe.steps)}
             for key, value in criterion(hr, lr, weights).items():
                 sums[key] = sums.get(key, 0) + value * len(pixels) / len(self.held_out)
@@ -271,7 +276,7 @@ class Trainer:
         from torchvision.utils import make_grid
 
         model = self.ema.model
-        hr, lr = self._pair(self.held_out[:SAMPLES].to(self.device))
+        hr, lr = self._pair(self.held_out[:SAMPLES].to(self.device), VALIDATION)
         if lr is None:
             assert isinstance(model, GenerativeModel)
             size = (hr.shape[-2], hr.shape[-1])

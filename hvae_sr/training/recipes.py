@@ -61,6 +61,8 @@ class Recipe:
         symmetry: how pictures are turned, see `hvae_sr.data.augment`.
         validation: pictures held out.
         expand: train wider convolutions and merge them, see `hvae_sr.training.expansion`.
+        real_world: make LR pictures by blur, noise and JPEG (`hvae_sr.realworld`) instead of the
+            model's own degradation.
         regression: a trained network whose picture the means are offsets from; its weights stay
             as they are. See `GenerativeModel`.
         init: a trained model to start from: every tensor of the same name and shape is taken over.
@@ -83,6 +85,7 @@ class Recipe:
     symmetry: str = "mirror"
     validation: int = 2_500
     expand: bool = False
+    real_world: bool = False
     regression: str | None = None
     init: str | None = None
 
@@ -233,5 +236,6 @@ PRESETS: dict[str, Recipe] = {
         crop=64,
         init="photo-cnn-x4",
     ),
+    "photo-cnn-x4-real": replace(_PHOTO_CNN, init="photo-cnn-x4", real_world=True),
     "photo-hvae-x4": _PHOTO_HVAE,
 }
