@@ -189,7 +189,7 @@ _PHOTO_CNN = Recipe(
 _PHOTO_HVAE = replace(
     _HVAE,
     arguments={**_HVAE.arguments, "degradation": "bicubic"},
-    steps=4_500,
+    steps=4_000,
     batch_size=16,
     crop=64,
     symmetry="dihedral",
