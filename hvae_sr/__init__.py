@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hvae_sr.errors import HvaeSrError, ModelError, PictureError
     from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import bundled, load
-    from hvae_sr.modeling import SuperResolutionModel
+    from hvae_sr.modeling import SuperResolutionModel, Upscaled
     from hvae_sr.models import EDSR, HVAE, SRCNN, VAE
 
 _HOMES = {
@@ -26,6 +26,7 @@ _HOMES = {
     "PictureError": "errors",
     "SRCNN": "models",
     "SuperResolutionModel": "modeling",
+    "Upscaled": "modeling",
     "VAE": "models",
     "bundled": "hub",
     "load": "hub",
@@ -40,6 +41,7 @@ __all__ = [  # noqa: RUF022
     "HVAE",
     "SuperResolutionModel",
     "GenerativeModel",
+    "Upscaled",
     "Degradation",
     "HvaeSrError",
     "ModelError",

@@ -2,19 +2,24 @@
 
 One object serves training, evaluation, consistency and the demo alike, so that all of them
 mean the same thing by "low resolution". Every operator A is linear up to the final rounding to
-8 bits; its adjoint comes from automatic differentiation, so the two can never disagree.
+8 bits and separable; its adjoint and its inverse come from the matrix that it makes of an
+identity, so they can never disagree.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hvae_sr.tiling import Window, windows
+
 SCALES = (2, 3, 4)
 CONSISTENT = 0.1 / 255  # a residual no 8-bit picture can show
+WINDOW, HALO = 96, 16  # LR pixels of the windows of the projection
 
 
 @dataclass(frozen=True)
@@ -63,47 +68,51 @@ class Degradation:
 
     def adjoint(self, lr: Tensor) -> Tensor:
         """A^T: LR (N, C, h, w) -> HR (N, C, h * scale, w * scale)."""
-        n, c, height, width = lr.shape
-        with torch.inference_mode(False), torch.enable_grad():
-            hr = lr.new_zeros(n, c, height * self.scale, width * self.scale, requires_grad=True)
-            (transposed,) = torch.autograd.grad(self.linear(hr), hr, lr.detach().clone())
-        return transposed
+        return self._along(self._along(lr, -1, _transposed), -2, _transposed)
 
-    def project(self, hr: Tensor, lr: Tensor, rounds: int = 4, steps: int = 12) -> Tensor:
+    def residual(self, hr: Tensor, lr: Tensor) -> Tensor:
+        """y - A x: (N, C, h, w), in memory that the size of `lr` bounds; see `project`."""
+        return lr - self._along(self._along(hr, -1, _operator), -2, _operator)
+
+    def project(self, hr: Tensor, lr: Tensor, rounds: int = 4) -> Tensor:
         """The nearest picture to `hr` in [0, 1] whose LR version is `lr` ("back-projection").
 
-        Solves x + A^T (A A^T)^-1 (y - A x) by conjugate gradients (Hestenes and Stiefel 1952),
-        then clips to [0, 1]; a few rounds of both settle pixels that clipping moved.
+        Every A is separable, A = R x R for the matrix R of one axis, so the exact correction
+        x + A^T (A A^T)^-1 (y - A x) is two products with R^T (R R^T)^-1. Then values are clipped
+        to [0, 1]; a few rounds of both settle pixels that clipping moved.
 
         Args:
             hr: (N, C, H, W) in [0, 1].
             lr: (N, C, H / scale, W / scale) in [0, 1].
             rounds: how often to solve and clip.
-            steps: conjugate-gradient steps in each round.
         """
+        hr = hr.clone()
         for _ in range(rounds):
-            residual = lr - self.linear(hr)
-            if float(residual.abs().max()) < CONSISTENT:
+            residual = self.residual(hr, lr)
+            unsettled = residual.abs().amax(dim=(1, 2, 3), keepdim=True) >= CONSISTENT
+            if not unsettled.any():
                 break
-            weights = self._solve(residual, steps)
-            hr = (hr + self.adjoint(weights)).clamp(0, 1)
+            wide = self._along(residual * unsettled, -1, _inverse)
+            for window, correction in self._pieces(wide, -2, _inverse):
+                hr[..., window.target(self.scale), :].add_(correction).clamp_(0, 1)
         return hr
 
-    def _solve(self, residual: Tensor, steps: int) -> Tensor:
-        """Conjugate gradients on A A^T w = residual, every picture of the batch on its own."""
-        solution = torch.zeros_like(residual)
-        direction = residual
-        norm = _dot(residual, residual)
-        for _ in range(steps):
-            image = self.linear(self.adjoint(direction))
-            step = norm / _dot(direction, image).clamp_min(1e-20)
-            solution = solution + step * direction
-            residual = residual - step * image
-            if float(residual.abs().max()) < CONSISTENT / 4:
-                break
-            previous, norm = norm, _dot(residual, residual)
-            direction = residual + norm / previous.clamp_min(1e-20) * direction
-        return solution
+    def _along(self, picture: Tensor, axis: int, matrix: "Matrix") -> Tensor:
+        """Apply a matrix of one axis to rows (axis -1) or columns (axis -2)."""
+        return torch.cat([piece for _, piece in self._pieces(picture, axis, matrix)], dim=axis)
+
+    def _pieces(
+        self, picture: Tensor, axis: int, matrix: "Matrix"
+    ) -> Iterator[tuple[Window, Tensor]]:
+        """The same in windows: each one's kept output. R has few bands and its inverse decays by
+        1e-8 over `HALO`, so that windows give what the whole axis would.
+        """
+        shrinks = matrix is _operator
+        before, after = (self.scale, 1) if shrinks else (1, self.scale)
+        for window in windows(picture.shape[axis] // before, WINDOW, HALO, ramp=0):
+            piece = picture.narrow(axis, window.start * before, window.size * before)
+            rows = matrix(self.name, self.scale, window.size)[window.kept(after)].to(picture)
+            yield window, piece @ rows.T if axis == -1 else rows @ piece
 
 
 def quantise(picture: Tensor) -> Tensor:
@@ -122,8 +131,30 @@ def enlarge(lr: Tensor, scale: int, mode: str = "bicubic") -> Tensor:
     return F.interpolate(lr, scale_factor=scale, mode=mode, align_corners=False)
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dim=(1, 2, 3), keepdim=True)
+Matrix = Callable[[str, int, int], Tensor]
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+@torch.no_grad()
+def _operator(name: str, scale: int, length: int) -> Tensor:
+    """R (length, length * scale) in float64: the operator of one axis, read off an identity."""
+    width = length * scale
+    rows = torch.eye(width, dtype=torch.float64).view(width, 1, 1, width)
+    return _OPERATORS[name](rows.expand(-1, -1, scale, -1), scale)[:, 0, 0].T.contiguous()
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+@torch.no_grad()
+def _inverse(name: str, scale: int, length: int) -> Tensor:
+    """R^T (R R^T)^-1, (length * scale, length) in float64; the condition is at most 2.5."""
+    matrix = _operator(name, scale, length)
+    return torch.linalg.solve(matrix @ matrix.T, matrix).T.contiguous()
+
+
+def _transposed(name: str, scale: int, length: int) -> Tensor:
+    return _operator(name, scale, length).T
 
 
 def _gaussian_taps(offsets: Tensor, sigma: float) -> Tensor:
@@ -138,13 +169,13 @@ def _separable(hr: Tensor, taps: Tensor, padding: tuple[int, int], stride: int) 
     vertical = taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
     horizontal = taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
     before, after = padding
-    hr = _reflect(hr, (0, 0, before, after))
+    hr = reflect(hr, (0, 0, before, after))
     hr = F.conv2d(hr, vertical, stride=(stride, 1), groups=channels)
-    hr = _reflect(hr, (before, after, 0, 0))
+    hr = reflect(hr, (before, after, 0, 0))
     return F.conv2d(hr, horizontal, stride=(1, stride), groups=channels)
 
 
-def _reflect(picture: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+def reflect(picture: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
     """Reflect padding that also accepts pictures smaller than the padding.
 
     `F.pad` refuses to reflect more than size - 1 pixels, so what it cannot reflect is done again.
@@ -162,7 +193,7 @@ def _reflect(picture: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
     if not any(first):
         return F.pad(picture, padding, mode="replicate")
     rest = (left - first[0], right - first[1], top - first[2], bottom - first[3])
-    return _reflect(F.pad(picture, first, mode="reflect"), rest)
+    return reflect(F.pad(picture, first, mode="reflect"), rest)
 
 
 def _gaussian(hr: Tensor, scale: int) -> Tensor:

@@ -13,6 +13,10 @@ class PictureError(HvaeSrError, ValueError):
     """A picture cannot be read, or is too large for one pass."""
 
 
+class MovieError(HvaeSrError, ValueError):
+    """A movie cannot be read, upscaled or written."""
+
+
 class DataError(HvaeSrError, ValueError):
     """A data set for training or evaluation cannot be used."""
 

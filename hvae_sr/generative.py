@@ -169,6 +169,11 @@ class GenerativeModel(SuperResolutionModel):
         nn.init.zeros_(head.bias)  # type: ignore[arg-type]
         self.head = nn.Sequential(nn.SiLU(), head, depth_to_space(stem))
 
+    @property
+    def multiple(self) -> int:
+        """LR pixels per pixel of the coarsest level; 1 unless levels are coarser than LR."""
+        return max(1, self.reduction // self.scale)
+
     def forward(self, lr: Tensor) -> Tensor:
         """LR (N, 3, h, w) in [0, 1] -> the picture at temperature 0, (N, 3, H, W)."""
         return self.draw(lr, 1, 0.0, Noise())[:, 0]

@@ -1,6 +1,9 @@
 """The contract that every model keeps: construction, loading, `forward`, `loss`, `upscale`."""
 
+import hashlib
 import json
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, overload
 
@@ -9,12 +12,14 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from PIL import Image
 from torch import Tensor, nn
 
-from hvae_sr import pictures, serialization
-from hvae_sr.degradation import SCALES, Degradation
-from hvae_sr.distributions import Noise
-from hvae_sr.errors import ModelError, PictureError
+from hvae_sr import pictures, serialization, tiling
+from hvae_sr.degradation import SCALES, Degradation, quantise, reflect
+from hvae_sr.distributions import Noise, NoiseField
+from hvae_sr.errors import ModelError
 
-LARGEST_PASS = 2**19  # LR pixels x samples in one pass: about 8 GiB for the bundled models
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LARGEST_SEED = 2**31
+IDENTICAL = 1e-10  # a squared error that counts as 100 dB
 
 CARD = """---
 {{ card_data }}
@@ -33,6 +38,83 @@ model = hvae_sr.load("path/or/owner/name")
 picture = model.upscale(Image.open("in.png"))
 ```
 """
+
+
+@dataclass(frozen=True)
+class Upscaled:
+    """Everything that `explore` found out about a picture.
+
+    Args:
+        samples: the answers: Pillow pictures, or (N, S, 3, H, W) in [0, 1] for tensors.
+        mean: their mean, which approaches the picture of least squared error: a Pillow picture,
+            or (N, 3, H, W).
+        std: per-pixel standard deviation over the samples, (N, 3, H, W) in units of [0, 1]: where
+            the model is unsure. Zeros when there is one sample.
+        lr_psnr: (N, S) in dB: each sample, rounded to 8 bits and shrunk without rounding, against
+            the input. 45 dB and more means a possible HR version of it; 100 is the most.
+        temperature: of the draws.
+        seed: of the draws; with it they can be repeated.
+    """
+
+    samples: list[Image.Image] | Tensor
+    mean: Image.Image | Tensor
+    std: Tensor
+    lr_psnr: Tensor
+    temperature: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked of the network, checked: the arguments that `upscale` and `explore` share."""
+
+    samples: int
+    temperature: float
+    seed: int
+    consistent: bool
+    tile: int | None
+    dtype: torch.dtype
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        samples: int,
+        temperature: float,
+        seed: int | None,
+        generator: torch.Generator | None,
+        consistent: bool,
+        tile: int | None,
+        dtype: str | torch.dtype,
+    ) -> Self:
+        if seed is not None and generator is not None:
+            raise ValueError("give a seed or a generator, not both")
+        if not temperature >= 0:
+            raise ValueError(f"temperature must not be negative, got {temperature}")
+        if samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {samples}")
+        if tile is not None and tile < 1:
+            raise ValueError(f"tile must be at least 1 pixel, got {tile}")
+        chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+        if chosen is None or chosen not in DTYPES.values():
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+        if seed is None:
+            # At temperature 0 nothing is drawn, and no generator moves.
+            seed = _random_seed(generator) if temperature > 0 else 0
+        return cls(samples, float(temperature), seed, consistent, tile, chosen)
+
+
+def _revision(folder: Path) -> str:
+    """The commit a hub's cache keeps files under; of other folders, what the weights hash to."""
+    if folder.parent.name == "snapshots":
+        return folder.name
+    with (folder / serialization.WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def _random_seed(generator: torch.Generator | None) -> int:
+    device = generator.device if generator is not None else None
+    return int(torch.randint(LARGEST_SEED, (), generator=generator, device=device))
 
 
 def factors(scale: int) -> list[int]:
@@ -91,6 +173,9 @@ class SuperResolutionModel(
         factors(scale)
         self.scale = scale
         self.degradation = Degradation(degradation, scale) if scale > 1 else None
+        self.name = type(self).__name__
+        self.revision: str | None = None
+        self._measured: tiling.Needs | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -102,6 +187,22 @@ class SuperResolutionModel(
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of an LR picture must be a multiple of; `upscale` pads to it."""
+        return 1
+
+    @property
+    def context(self) -> int:
+        """Radius of the receptive field in LR pixels, measured once; see `tiling.Needs`."""
+        return self._needs.context
+
+    @property
+    def _needs(self) -> tiling.Needs:
+        if self._measured is None:
+            self._measured = tiling.measure(self, self.multiple)
+        return self._measured
 
     def forward(self, lr: Tensor) -> Tensor:
         """LR (N, 3, h, w) -> the single best HR estimate (N, 3, h * scale, w * scale)."""
@@ -138,6 +239,8 @@ class SuperResolutionModel(
         seed: int | None = None,
         generator: torch.Generator | None = None,
         consistent: bool = False,
+        tile: int | None = None,
+        dtype: str | torch.dtype = "float32",
     ) -> Image.Image: ...
 
     @overload
@@ -150,6 +253,8 @@ class SuperResolutionModel(
         seed: int | None = None,
         generator: torch.Generator | None = None,
         consistent: bool = False,
+        tile: int | None = None,
+        dtype: str | torch.dtype = "float32",
     ) -> list[Image.Image]: ...
 
     @overload
@@ -162,6 +267,8 @@ class SuperResolutionModel(
         seed: int | None = None,
         generator: torch.Generator | None = None,
         consistent: bool = False,
+        tile: int | None = None,
+        dtype: str | torch.dtype = "float32",
     ) -> Tensor: ...
 
     @torch.inference_mode()
@@ -174,8 +281,13 @@ class SuperResolutionModel(
         seed: int | None = None,
         generator: torch.Generator | None = None,
         consistent: bool = False,
+        tile: int | None = None,
+        dtype: str | torch.dtype = "float32",
     ) -> Image.Image | list[Image.Image] | Tensor:
-        """Enlarge a picture `scale` times.
+        """Enlarge a picture of any size `scale` times.
+
+        Large pictures are cut into tiles that overlap by what the network sees, so that the
+        result does not depend on them; time grows with the pixels, memory with the tile.
 
         Args:
             image: a Pillow picture of any mode and size, or a tensor (N, 3, h, w) in [0, 1].
@@ -184,44 +296,149 @@ class SuperResolutionModel(
             temperature: scale of the latent standard deviations. 0 gives the single best guess
                 (the default for one answer), 1 true samples, 0.8 (the default for several)
                 plausible pictures with less noise.
-            seed: makes the draws repeatable on one machine.
-            generator: the same, as a `torch.Generator`; not together with `seed`.
+            seed: makes the draws repeatable on one machine. Noise belongs to places of the
+                picture, so that a seed names the same answer whatever the tiles.
+            generator: a `torch.Generator` to draw the seed from; not together with `seed`.
             consistent: project onto the pictures whose LR version is the input.
+            tile: LR pixels per side of a tile; left out, chosen from the memory there is. It is
+                halved and tried again when memory runs out.
+            dtype: precision of the network: `float32`, or `bfloat16` or `float16` (by autocast).
+                A tile that overflows is redone in float32, with a warning.
 
         Raises:
             ValueError: for arguments out of range, or samples asked of a deterministic model.
-            PictureError: for a picture too large for one pass.
+            PictureError: when not even the smallest tile fits in memory.
+            ModelError: when the network gives values that are not finite.
         """
-        if seed is not None and generator is not None:
-            raise ValueError("give a seed or a generator, not both")
-        count = 1 if num_samples is None else num_samples
+        samples = 1 if num_samples is None else num_samples
         if temperature is None:
-            temperature = 0.0 if count == 1 else 0.8
-        if temperature < 0:
-            raise ValueError(f"temperature must not be negative, got {temperature}")
-        if count < 1:
-            raise ValueError(f"num_samples must be at least 1, got {count}")
-        rest = None
-        if isinstance(image, Image.Image):
-            check_pixels(1, image.width, image.height, count)
-            lr, rest = pictures.split(image)
-        elif isinstance(image, Tensor):
-            lr = image
-            if lr.ndim != 4 or lr.shape[1] != 3 or 0 in lr.shape:
-                raise ValueError(f"expected pictures (N, 3, h, w), got shape {tuple(lr.shape)}")
-            check_pixels(lr.shape[0], lr.shape[3], lr.shape[2], count)
-        else:
-            raise TypeError(f"expected a Pillow picture or a tensor, got {type(image).__name__}")
-        lr = lr.to(self.device)
-        noise = Noise(generator if generator is not None else seed)
-        answers = self.draw(lr, count, temperature, noise).clamp(0, 1)
-        if consistent:
-            answers = self.project(answers, lr)
+            temperature = 0.0 if samples == 1 else 0.8
+        request = _Request.checked(
+            samples=samples,
+            temperature=temperature,
+            seed=seed,
+            generator=generator,
+            consistent=consistent,
+            tile=tile,
+            dtype=dtype,
+        )
+        lr, rest = self._input(image)
+        answers = self._answers(lr, request)
         if rest is None:
             return answers if num_samples is not None else answers[:, 0]
         larger = pictures.enlarged(rest, self.scale)
         images = [pictures.join(answer, larger) for answer in answers[0]]
         return images if num_samples is not None else images[0]
+
+    @torch.inference_mode()
+    def explore(
+        self,
+        image: Image.Image | Tensor,
+        *,
+        num_samples: int = 8,
+        temperature: float = 0.8,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        consistent: bool = False,
+        tile: int | None = None,
+        dtype: str | torch.dtype = "float32",
+    ) -> Upscaled:
+        """`upscale` for those who want more than a picture: what the answers have in common.
+
+        Args:
+            image, num_samples, temperature, seed, generator, consistent, tile, dtype: see
+                `upscale`. Without a seed one is drawn, and named in the result.
+
+        Raises:
+            ValueError, PictureError, ModelError: as `upscale` does. A deterministic model takes
+                `num_samples=1, temperature=0` only.
+        """
+        request = _Request.checked(
+            samples=num_samples,
+            temperature=temperature,
+            seed=seed,
+            generator=generator,
+            consistent=consistent,
+            tile=tile,
+            dtype=dtype,
+        )
+        lr, rest = self._input(image)
+        answers = self._answers(lr, request)
+        mean = answers.mean(dim=1)
+        found = Upscaled(
+            samples=answers,
+            mean=mean,
+            std=answers.std(dim=1, correction=int(num_samples > 1)),
+            lr_psnr=self._lr_psnr(answers, lr),
+            temperature=request.temperature,
+            seed=request.seed,
+        )
+        if rest is None:
+            return found
+        larger = pictures.enlarged(rest, self.scale)
+        images = [pictures.join(answer, larger) for answer in answers[0]]
+        return replace(found, samples=images, mean=pictures.join(mean[0], larger))
+
+    def _lr_psnr(self, answers: Tensor, lr: Tensor) -> Tensor:
+        """(N, S, 3, H, W) against its LR picture (N, 3, h, w) -> (N, S) in dB."""
+        assert self.degradation is not None
+        residuals = [self.degradation.residual(quantise(s), lr) for s in answers.unbind(dim=1)]
+        errors = torch.stack([r.square().mean(dim=(1, 2, 3)) for r in residuals], dim=1)
+        return -10 * errors.clamp_min(IDENTICAL).log10()
+
+    def _input(self, image: Image.Image | Tensor) -> tuple[Tensor, pictures.Rest | None]:
+        """A picture as users hand it over -> LR (N, 3, h, w) on the model's device, and its rest.
+
+        Raises:
+            ValueError: for tensors of another shape or type.
+            TypeError: for what is no picture.
+        """
+        if isinstance(image, Image.Image):
+            lr, rest = pictures.split(image)
+            return lr.to(self.device), rest
+        if not isinstance(image, Tensor):
+            raise TypeError(f"expected a Pillow picture or a tensor, got {type(image).__name__}")
+        if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
+            raise ValueError(f"expected pictures (N, 3, h, w), got shape {tuple(image.shape)}")
+        if not image.is_floating_point():
+            raise ValueError(f"expected floats in [0, 1], got {image.dtype}: divide by 255 first")
+        return image.to(self.device, torch.float32), None
+
+    def _answers(self, lr: Tensor, request: _Request) -> Tensor:
+        """LR (N, 3, h, w) -> (N, S, 3, H, W) in [0, 1]; the tile shrinks until it fits."""
+        height, width = lr.shape[-2:]
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        padded = reflect(lr, padding) if any(padding) else lr
+        high, wide = padded.shape[-2:]
+        rows = lr.shape[0] * request.samples
+        field = NoiseField(request.seed, high, wide, rows, self.multiple)
+        answers = tiling.upscaled(
+            lambda part: self._pass(padded, part, request, field),
+            padded,
+            scale=self.scale,
+            samples=request.samples,
+            tile=request.tile,
+            multiple=self.multiple,
+            needs=lambda: self._needs,
+        )
+        answers = answers[..., : height * self.scale, : width * self.scale].clamp_(0, 1)
+        return self.project(answers, lr) if request.consistent else answers
+
+    def _pass(self, lr: Tensor, part: tiling.Part, request: _Request, field: NoiseField) -> Tensor:
+        """One pass of the network over a part of a batch: (answers, 3, H, W), finite."""
+        tile = lr[part.pictures, :, part.vertical, part.horizontal]
+        for dtype in dict.fromkeys((request.dtype, torch.float32)):
+            half = dtype != torch.float32  # else switch off what the caller may have switched on
+            noise = field.window(part.rows, part.vertical, part.horizontal)
+            with torch.autocast(lr.device.type, dtype=dtype if half else None, enabled=half):
+                answers = self.draw(tile, part.samples, request.temperature, noise)
+            if answers.sum(dtype=torch.float32).isfinite():
+                return answers.flatten(0, 1)
+            if half:
+                warnings.warn(
+                    f"{dtype} overflowed in a tile: it is redone in float32", stacklevel=2
+                )
+        raise ModelError("the network gave values that are not finite: check picture and weights")
 
     def project(self, answers: Tensor, lr: Tensor) -> Tensor:
         """Move answers (N, S, 3, H, W) onto the pictures whose LR version is lr (N, 3, h, w)."""
@@ -301,6 +518,8 @@ class SuperResolutionModel(
         model = serialization.build(chosen, config, path)
         assert isinstance(model, cls)
         serialization.load_weights(model, fetch(serialization.WEIGHTS), map_location)
+        model.name = source.resolve().name if source.is_dir() else str(source)
+        model.revision = _revision(path.parent)
         return model.eval()
 
     @classmethod
@@ -323,17 +542,3 @@ class SuperResolutionModel(
             "degradation": self.degradation.name if self.degradation else "none",
         }
         return super().generate_model_card(*args, **{**facts, **kwargs})
-
-
-def check_pixels(count: int, width: int, height: int, num_samples: int) -> None:
-    """Refuse what one pass cannot hold.
-
-    Raises:
-        PictureError: saying how large the picture may be.
-    """
-    if count * height * width * num_samples > LARGEST_PASS:
-        allowed = LARGEST_PASS // (count * num_samples)
-        raise PictureError(
-            f"{count} picture(s) of {width}x{height} with {num_samples} sample(s) do not fit one "
-            f"pass: use at most {allowed} pixels a picture, or fewer samples"
-        )

@@ -1,20 +1,38 @@
 """Pillow pictures <-> tensors: every mode a picture can have, in one place.
 
-Networks see RGB in [0, 1]; what is not colour (alpha, greyness, 16-bit depth, ICC profile) is
-set aside by `split` and put back by `join`.
+Networks see RGB in [0, 1]; what is not colour (alpha, greyness, 16-bit depth, ICC profile, EXIF)
+is set aside by `split` and put back by `join`.
 """
 
+import io
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+import torch.nn.functional as F
+from PIL import Image, ImageCms, ImageOps
+from PIL.ExifTags import IFD, Base
 from torch import Tensor
 
 from hvae_sr.degradation import enlarge
+from hvae_sr.errors import PictureError
 
-KEPT = ("icc_profile", "dpi", "exif")
+# What of a TIFF's tags speaks of the picture's making; the others describe the file's layout.
+_DESCRIPTIVE = (
+    Base.ImageDescription,
+    Base.Make,
+    Base.Model,
+    Base.Orientation,
+    Base.Software,
+    Base.DateTime,
+    Base.Artist,
+    Base.Copyright,
+    Base.ProcessingSoftware,
+)
+_STRAIGHT = {"RGBa": "RGBA", "La": "LA"}
+_DEEPEST = 65535
 
 
 @dataclass(frozen=True)
@@ -30,31 +48,48 @@ class Rest:
 def split(image: Image.Image) -> tuple[Tensor, Rest]:
     """Any Pillow picture -> RGB (1, 3, H, W) in [0, 1], upright, and the rest.
 
-    Greyscale is repeated over the three channels, palette and CMYK become RGB, 16-bit greyscale
-    keeps its depth, EXIF orientation is applied.
+    Greyscale is repeated over the three channels; palettes, CMYK (through its ICC profile where
+    that is usable) and LAB become RGB. Greyscale of 16 bits or floating point in [0, 1] comes
+    back with 16 bits. EXIF orientation is applied and removed. Colours under fully transparent
+    pixels, which nobody sees, are filled from the visible ones around them, so that they leave no
+    fringe when the picture is enlarged.
+
+    Raises:
+        PictureError: for a picture with no pixel, and for integers that 16 bits cannot hold.
     """
-    image = ImageOps.exif_transpose(image)
-    info = {key: image.info[key] for key in KEPT if key in image.info}
-    if image.mode == "CMYK":
-        info.pop("icc_profile", None)  # it describes inks, not the RGB that leaves here
+    if 0 in image.size:
+        raise PictureError(f"the picture is {image.width}x{image.height}: it has no pixel")
+    image.load()
+    exif = _exif(image)
+    exif.pop(Base.Orientation, None)
+    image = _upright(image)
+    info = {**_profile_and_size(image), **({"exif": exif.tobytes()} if len(exif) else {})}
     if image.mode.startswith("I") or image.mode == "F":
-        grey = _deep(image)
-        return grey.expand(1, 3, -1, -1), Rest(True, image.mode != "F", None, info)
-    grey_only = image.mode in ("1", "L", "LA")
-    if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
-        *colours, alpha = image.convert("RGBA").split()
-        rgb = Image.merge("RGB", colours)
-        return _tensor(rgb), Rest(grey_only, False, _tensor(alpha), info)
+        return _deep(image).expand(1, 3, -1, -1), Rest(True, True, None, info)
+    if image.mode in ("CMYK", "LAB"):
+        # The profile describes inks or is none: not the RGB that leaves here.
+        return _tensor(_to_rgb(image, info.pop("icc_profile", None))), Rest(
+            False, False, None, info
+        )
+    grey_only = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        image = image.convert(_STRAIGHT.get(image.mode, image.mode)).convert("RGBA")
+        rgba = _tensor(image)
+        alpha = rgba[:, 3:]
+        return _filled(rgba[:, :3], alpha > 0), Rest(grey_only, False, alpha, info)
     return _tensor(image.convert("RGB")), Rest(grey_only, False, None, info)
 
 
 def join(rgb: Tensor, rest: Rest) -> Image.Image:
-    """RGB (3, H, W) in [0, 1] and the rest -> a Pillow picture of the family it came from."""
+    """RGB (3, H, W) in [0, 1] and the rest -> a Pillow picture of the family it came from.
+
+    The metadata are the source's, its DPI too: prints grow as the picture does.
+    """
     alpha = rest.alpha
     if rest.grey:
         rgb = rgb.mean(dim=0, keepdim=True)
     if rest.deep:
-        values = rgb[0].clamp(0, 1).mul(65535).round().cpu().numpy().astype(np.uint16)
+        values = rgb[0].clamp(0, 1).mul(_DEEPEST).round().cpu().numpy().astype(np.uint16)
         image = Image.fromarray(values)
     else:
         planes = rgb if alpha is None else torch.cat([rgb, alpha[0].to(rgb)])
@@ -70,6 +105,16 @@ def enlarged(rest: Rest, scale: int) -> Rest:
     return replace(rest, alpha=enlarge(rest.alpha, scale).clamp(0, 1))
 
 
+def metadata(image: Image.Image) -> dict[str, Any]:
+    """What a picture carries beside its pixels: `icc_profile`, `dpi`, `xmp`, `exif`, as bytes.
+
+    EXIF that Pillow cannot parse is left out, and so are the layout tags of a TIFF and the small
+    preview some cameras embed.
+    """
+    exif = _exif(image)
+    return {**_profile_and_size(image), **({"exif": exif.tobytes()} if len(exif) else {})}
+
+
 def to_tensor(image: Image.Image) -> Tensor:
     """Any Pillow picture -> RGB (1, 3, H, W) in [0, 1]."""
     return split(image)[0]
@@ -80,6 +125,13 @@ def to_image(picture: Tensor) -> Image.Image:
     return _image(picture)
 
 
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Greyscale of 16 bits or floating point in [0, 1] -> 8 bits, rounded, metadata kept."""
+    smaller = _image(_deep(image)[0])
+    smaller.info.update(image.info)
+    return smaller
+
+
 def _tensor(image: Image.Image) -> Tensor:
     array = torch.from_numpy(np.array(image))
     array = array.unsqueeze(-1) if array.ndim == 2 else array
@@ -88,13 +140,89 @@ def _tensor(image: Image.Image) -> Tensor:
 
 def _deep(image: Image.Image) -> Tensor:
     """Greyscale of more than 8 bits -> (1, 1, H, W) in [0, 1]."""
-    values = np.asarray(image).astype(np.float32)
-    top = 1.0 if image.mode == "F" else 65535.0
-    values = np.nan_to_num(values, nan=0.0, posinf=top, neginf=0.0)
-    return torch.from_numpy(values / top).clamp(0, 1)[None, None]
+    values: np.ndarray = np.asarray(image).astype(np.float32)
+    if image.mode != "F":
+        if values.min() < 0 or values.max() > _DEEPEST:
+            raise PictureError(
+                f"the picture holds integers of {values.min():.0f} to {values.max():.0f}: bring "
+                f"them into 0 to {_DEEPEST} first"
+            )
+        values = values / _DEEPEST
+    values = np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0)
+    return torch.from_numpy(values).clamp(0, 1)[None, None]
 
 
 def _image(picture: Tensor) -> Image.Image:
     values = picture.detach().clamp(0, 1).mul(255).round().byte().cpu()
     array = values.permute(1, 2, 0).numpy()
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+
+
+def _filled(rgb: Tensor, known: Tensor) -> Tensor:
+    """Colours (N, 3, H, W) where `known` (N, 1, H, W), elsewhere those of known pixels around.
+
+    Push and pull (Gortler et al. 1996, "The Lumigraph"): means of ever larger blocks, taken from
+    the finest level that knows any colour. Without any known pixel the colours stay.
+    """
+    if known.all() or not known.any():
+        return rgb
+    weight = known.to(rgb)
+    share = F.avg_pool2d(weight, 2, ceil_mode=True)
+    mean = F.avg_pool2d(rgb * weight, 2, ceil_mode=True) / share.clamp_min(1e-6)
+    coarse = _filled(mean, share > 0)
+    around = F.interpolate(coarse, size=rgb.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.where(known, rgb, around)
+
+
+def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """CMYK through its own inks' profile where that is usable, or LAB -> sRGB."""
+    screen = ImageCms.createProfile("sRGB")
+    if image.mode == "LAB":
+        lab = ImageCms.createProfile("LAB")
+        return ImageCms.profileToProfile(image, lab, screen, outputMode="RGB")  # type: ignore[return-value]
+    try:
+        inks = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+        return ImageCms.profileToProfile(image, inks, screen, outputMode="RGB")  # type: ignore[return-value]
+    except (ImageCms.PyCMSError, OSError):  # no profile, a broken one, or one of other colours
+        return image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a hostile EXIF block makes Pillow raise nearly anything
+        return image
+
+
+def _profile_and_size(image: Image.Image) -> dict[str, Any]:
+    info = {key: image.info[key] for key in ("icc_profile", "xmp") if image.info.get(key)}
+    if isinstance(info.get("xmp"), str):
+        info["xmp"] = info["xmp"].encode()
+    try:
+        dpi = tuple(float(value) for value in image.info.get("dpi", ()))
+    except (TypeError, ValueError, ZeroDivisionError):
+        dpi = ()
+    if len(dpi) == 2 and all(math.isfinite(value) and 0 < value < 2**16 for value in dpi):
+        info["dpi"] = dpi
+    return info
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """A picture's EXIF in a form that is certain to be writable; empty when it cannot be read."""
+    exif = Image.Exif()
+    try:
+        found = image.getexif()
+        if image.format == "TIFF":
+            for tag in _DESCRIPTIVE:
+                if tag in found:
+                    exif[tag] = found[tag]
+            for part in (IFD.Exif, IFD.GPSInfo):
+                values = {k: v for k, v in found.get_ifd(part).items() if k != IFD.Interop}
+                if values:
+                    exif[part] = values
+            found = exif
+        exif = Image.Exif()
+        exif.load(found.tobytes() if len(found) else b"")
+        return exif
+    except Exception:  # a hostile EXIF block makes Pillow raise nearly anything
+        return Image.Exif()

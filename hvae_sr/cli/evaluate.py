@@ -12,15 +12,32 @@ from hvae_sr.cli.app import Device, Model, app
 @app.command()
 def evaluate(
     model: Model,
-    data: Annotated[str, typer.Option(help="cifar10 (test split), a .npy file, or a folder.")],
-    data_root: Annotated[Path, typer.Option(help="Where torchvision keeps CIFAR-10.")] = Path(
-        "data"
-    ),
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="cifar10 (test split), a .npy file, or a folder, here or in --data-root; "
+            "may be given several times."
+        ),
+    ],
+    data_root: Annotated[
+        Path, typer.Option(help="Where torchvision keeps CIFAR-10, and folders of --data lie.")
+    ] = Path("data"),
     train_data: Annotated[
         str | None, typer.Option(help="cifar10 or a .npy file, for the linear-MMSE line.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many pictures.")] = None,
-    iw: Annotated[int, typer.Option(help="Draws of the importance-weighted bound.")] = 1,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="y (border shaved, as papers print photographs) or rgb. "
+            "[default: y for folders, rgb for thumbnails]"
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=2, help="Draws behind the mean. [default: 16, or 8 for photographs]"),
+    ] = None,
+    iw: Annotated[int, typer.Option(min=1, help="Draws of the importance-weighted bound.")] = 1,
     seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Write OUT.json and OUT.md as well as printing.")
@@ -33,8 +50,10 @@ def evaluate(
     from hvae_sr.hub import load
 
     loaded = load(model, device=device)
-    references = report.load_references(data, loaded.scale, limit=limit, root=str(data_root))
-    references = report.References([b.to(device) for b in references.batches], references.name)
+    references = [
+        report.load_references(source, loaded.scale, space=space, limit=limit, root=data_root)
+        for source in data
+    ]
     training = None
     if train_data is not None:
         training = (
@@ -42,11 +61,14 @@ def evaluate(
             if train_data == "cifar10"
             else sets.load_array(Path(train_data))
         )
-    result = report.evaluate(loaded, references, training=training, draws=iw, seed=seed)
-    print(report.markdown(result))
+    results = report.evaluate_all(
+        loaded, references, training=training, samples=samples, draws=iw, seed=seed
+    )
+    text = report.markdown(results)
+    print(text)
     if out is not None:
-        out.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-        out.with_suffix(".md").write_text(report.markdown(result))
+        out.with_suffix(".json").write_text(json.dumps(results, indent=2) + "\n")
+        out.with_suffix(".md").write_text(text)
 
 
 @app.command()

@@ -11,10 +11,10 @@ from hvae_sr.cli.app import app
 
 @app.command("list")
 def list_models() -> None:
-    """The bundled models with their measured scores, as a Markdown table."""
-    from hvae_sr.evaluation.cards import table
+    """The bundled models with their measured scores, as Markdown tables."""
+    from hvae_sr.evaluation.cards import tables
 
-    print(table())
+    print("\n\n".join(tables()))
 
 
 @app.command()
@@ -28,12 +28,20 @@ def card(folder: Annotated[Path, typer.Argument(help="A model folder.")]) -> Non
 @app.command()
 def showcase(
     target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The picture to write.")],
+    of: Annotated[str, typer.Option(help="thumbnails or photographs.")] = "thumbnails",
+    cnn: Annotated[
+        str | None, typer.Option(help="The regression network. [default: the bundled one]")
+    ] = None,
+    hvae: Annotated[
+        str | None, typer.Option(help="The generative model. [default: the bundled one]")
+    ] = None,
 ) -> None:
-    """Draw the README's picture with the bundled models."""
-    from hvae_sr.evaluation.showcase import showcase as draw
+    """Draw the README's pictures with the bundled models, or with others."""
+    from hvae_sr.evaluation.showcase import draw
     from hvae_sr.inference.files import save_picture
 
-    save_picture(draw(), target)
+    named = {key: name for key, name in (("cnn", cnn), ("hvae", hvae)) if name is not None}
+    save_picture(draw(of, **named), target)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from hvae_sr.hub import bundled, load
 from hvae_sr.inference.files import open_picture, save_picture
 from hvae_sr.modeling import SuperResolutionModel
 
+FIRST = "photo-hvae-x4"  # what menus start with where they have it
 NOT_SHOWN = ("vae-study",)  # a documented failure: its place is the tables
 LARGEST_WORK = 2**18  # LR pixels x samples of one answer: the process then needs some 4 GiB
 LARGEST_SIDE = 4096  # LR pixels: four times this is as wide as browsers draw reliably
@@ -60,7 +61,8 @@ def menu(models: Models) -> gr.Dropdown:
     choices = [
         (f"{name} · {type(model).__name__}, x{model.scale}", name) for name, model in models.items()
     ]
-    return gr.Dropdown(choices, value=next(iter(models)), label="Model", filterable=False)
+    first = FIRST if FIRST in models else next(iter(models))
+    return gr.Dropdown(choices, value=first, label="Model", filterable=False)
 
 
 def temperature_slider(value: float, info: str) -> gr.Slider:
@@ -107,7 +109,7 @@ def picture_box() -> gr.Image:
         buttons=[],
         label="Picture",
         height=256,
-        placeholder="Drop a small picture here\n- or -\nClick to choose one",
+        placeholder="Drop a picture here\n- or -\nClick to choose one",
         alt_text="The picture to enlarge",
     )
     box.preprocess = _uploaded_path

@@ -3,7 +3,7 @@
 import gradio as gr
 
 HEAD = """# hvae-sr
-Enlarge small pictures four times, see how sure the model is, and draw new pictures from nothing."""
+Enlarge pictures, see how sure the model is, and draw new pictures from nothing."""
 
 THEME = gr.themes.Default(
     primary_hue="indigo",

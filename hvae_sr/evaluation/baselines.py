@@ -1,6 +1,7 @@
 """What every model is compared with: interpolation, back-projection, and linear MMSE."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hvae_sr.degradation import Degradation, enlarge
@@ -31,7 +32,9 @@ class LinearMMSE:
 
     def __call__(self, lr: Tensor) -> Tensor:
         """LR (N, 3, h, w) of the training size -> HR (N, 3, H, W) in [0, 1]."""
-        return (_affine(lr) @ self.weights).float().unflatten(1, self.shape).clamp(0, 1)
+        return (
+            (_affine(lr) @ self.weights.to(lr.device)).float().unflatten(1, self.shape).clamp(0, 1)
+        )
 
 
 def interpolations(lr: Tensor, degradation: Degradation) -> dict[str, Tensor]:
@@ -41,6 +44,22 @@ def interpolations(lr: Tensor, degradation: Degradation) -> dict[str, Tensor]:
         mode: enlarge(lr, scale, mode).clamp(0, 1) for mode in ("nearest", "bilinear", "bicubic")
     }
     return {**pictures, "bicubic, projected": degradation.project(pictures["bicubic"], lr)}
+
+
+def bicubic(lr: Tensor, scale: int) -> Tensor:
+    """Bicubic enlargement as MATLAB and Pillow do it (Keys 1981, a = -0.5), not clipped.
+
+    PyTorch has that kernel in its antialiased resize only; `enlarge` uses its sharper a = -0.75,
+    which scores up to 0.3 dB better on photographs than the rows printed in papers.
+    """
+    size = (lr.shape[-2] * scale, lr.shape[-1] * scale)
+    return F.interpolate(lr, size=size, mode="bicubic", antialias=True)
+
+
+def field_bicubic(lr: Tensor, degradation: Degradation) -> dict[str, Tensor]:
+    """The baseline of every table of photographs, and the same made LR-consistent."""
+    picture = bicubic(lr, degradation.scale).clamp(0, 1)
+    return {"bicubic": picture, "bicubic, projected": degradation.project(picture, lr)}
 
 
 def _affine(lr: Tensor) -> Tensor:

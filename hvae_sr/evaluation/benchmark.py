@@ -58,7 +58,7 @@ def training_overhead(preset: str, steps: int = 12) -> None:
     """Data, logging and EMA as a share of a training step, and the run's peak memory."""
     pixels = torch.randint(0, 256, (47_500, 3, 32, 32), dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        options = Options(Path(folder), validation=2_500, log_every=10**9, save_every=10**9)
+        options = Options(Path(folder), log_every=10**9, save_every=10**9)
         trainer = Trainer(PRESETS[preset], Stack(pixels, "noise"), options, "benchmark")
         whole = other = 0.0
         for step in range(steps):

@@ -1,13 +1,14 @@
 """Model cards, written from what was measured: `config.json`, `training.json`, `results.json`."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hvae_sr.errors import ModelError
-from hvae_sr.evaluation.report import markdown
+from hvae_sr.evaluation.report import CROP, by_set, markdown, space_of
 from hvae_sr.hub import bundled
 from hvae_sr.serialization import CONFIG, read_config
 
@@ -32,7 +33,7 @@ model = hvae_sr.load("{name}")  # or "owner/{name}" from a hub, or a folder
 ## Scores
 
 {scores}
-Made by `hvae-sr evaluate {name} --data test.npy --train-data train.npy{draws}`.
+Made by `hvae-sr evaluate {name} {command}`.
 
 {conventions}
 
@@ -49,23 +50,43 @@ Made by `hvae-sr evaluate {name} --data test.npy --train-data train.npy{draws}`.
 See `CITATION.cff` of hvae_sr, and the papers named in the docstring of `hvae_sr.{model_class}`.
 """
 
-CONVENTIONS = """\
+THUMBNAILS = """\
 `test.npy` holds the first 1,000 official CIFAR-10 test pictures (`--data cifar10 --limit 1000` is
 the same), `train.npy` the first 47,500 training pictures. LR-PSNR shrinks the answer again and
 compares it with the input; "projected" answers went through `consistent=True`. """
 
+PHOTOGRAPHS = """\
+The data sets are the standard ones, in the folders of those names, each picture cropped to a
+multiple of the scale; "bicubic" is MATLAB's and Pillow's. LR-PSNR shrinks the answer again and
+compares it with the input; "projected" answers went through `consistent=True`. """
+
 SAMPLING = """\
-For an ideal sampler a T = 1 sample lies 3.0 dB below the MMSE picture and 2.7 dB below the mean
-of 16, because it does not average the possible answers: PSNR falls while plausibility rises."""
+For an ideal sampler a T = 1 sample lies 3.0 dB below the MMSE picture and {below:.1f} dB below \
+the mean
+of {samples}, because it does not average the possible answers: PSNR falls while plausibility \
+rises."""
+
+PHOTOGRAPH_BITS = f"""
+Bits are of the {CROP}x{CROP} pixels in the middle of each picture."""
 
 LIMITS = """\
-Trained on 8x8 -> 32x32 CIFAR-10 pictures only. It is fully convolutional and runs on any size, but
-has never seen wider context: on photographs it adds little beyond sharper edges. It expects inputs
+{seen} It expects inputs
 made by its own degradation; JPEG artefacts and noise are enlarged, not removed. What a generative
 model adds is plausible, not evidence: do not use it to identify people or to read what was not
 legible.
 
-Weights: Apache-2.0. Data: CIFAR-10 (Krizhevsky 2009), whose authors state no licence."""
+Weights: Apache-2.0. {source}"""
+
+SEEN = {
+    "rgb": """\
+Trained on 8x8 -> 32x32 CIFAR-10 pictures only. It is fully convolutional and runs on any size, but
+has never seen wider context: on photographs it adds little beyond sharper edges.""",
+    "y": "Trained on photographs only. It is fully convolutional and runs on any size.",
+}
+SOURCE = {
+    "rgb": "Data: CIFAR-10 (Krizhevsky 2009), whose authors state no licence.",
+    "y": "The pictures it was trained on keep their own terms, named above.",
+}
 
 
 def write_card(folder: Path) -> ModelCard:
@@ -80,48 +101,118 @@ def write_card(folder: Path) -> ModelCard:
 
 
 def card_text(folder: Path) -> str:
-    """The text of a released model's card, with a `model-index` of its scores."""
+    """The text of a released model's card, with a `model-index` of its scores.
+
+    Raises:
+        ModelError: naming the file that is missing.
+    """
     config = read_config(folder / CONFIG)
-    facts, report = _read(folder / TRAINING), _read(folder / RESULTS)
-    sampling = "bits" in report
+    facts, results = _read(folder / TRAINING), _read(folder / RESULTS)
+    sets = by_set(results)
+    first = next(iter(sets.values()))
+    space = space_of(first)
     if not (folder / NOTES).is_file():
         raise ModelError(f"{folder / NOTES} is missing: describe the model there in a paragraph")
-    draws = max((bits.get("draws", 1) for bits in report.get("bits", {}).values()), default=1)
     return TEMPLATE.format(
-        metadata=_metadata(folder.name, report).to_yaml(),
+        metadata=_metadata(folder.name, sets).to_yaml(),
         name=folder.name,
         notes=(folder / NOTES).read_text(encoding="utf-8").strip(),
-        use=_use(sampling),
-        scores=markdown(report),
-        draws=f" --iw {draws}" if draws > 1 else "",
-        conventions=CONVENTIONS + (SAMPLING if sampling else ""),
+        use=_use(first),
+        scores=_overview({folder.name: results}) + markdown(results),
+        command=_command(sets),
+        conventions=_conventions(first),
         training=_training(facts),
-        limits=LIMITS,
+        limits=LIMITS.format(seen=SEEN[space], source=SOURCE[space]),
         model_class=config["model_class"],
     )
 
 
-def table() -> str:
-    """All bundled models and their scores as a Markdown table, as the README shows it."""
+def tables() -> list[str]:
+    """All bundled models and their scores as Markdown tables: thumbnails, then photographs."""
+    every = {name: _read(folder / RESULTS) for name, folder in bundled().items()}
+    first = {name: next(iter(by_set(results).values())) for name, results in every.items()}
+    small = {name: report for name, report in first.items() if space_of(report) == "rgb"}
+    large = {name: every[name] for name, report in first.items() if space_of(report) == "y"}
+    return [make(models) for make, models in ((thumbnails, small), (photographs, large)) if models]
+
+
+def thumbnails(models: dict[str, dict[str, Any]]) -> str:
+    """Models of thumbnails by name, with the report of one data set each, as one table."""
     lines = [
         "| model | class | parameters | PSNR T = 0 | T = 0.8 | T = 1 | mean of 16 | SSIM T = 0 | "
         "bits/dim of x given y | bits/dim of x |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    reports = {name: _read(folder / RESULTS) for name, folder in bundled().items()}
-    first = next(iter(reports.values()))
+    first = next(iter(models.values()))
     for name in ("bicubic", "bicubic, projected", "linear MMSE"):
         if name in first["scores"]:
             scores = first["scores"][name]
             lines.append(
                 f"| *{name}* | | | {scores['psnr']:.2f} | | | | {scores['ssim']:.3f} | | |"
             )
-    return "\n".join(lines + [_row(name, report) for name, report in reports.items()])
+    return "\n".join(lines + [_row(name, report) for name, report in models.items()])
+
+
+def photographs(models: dict[str, dict[str, Any]]) -> str:
+    """Models of photographs by name, with the content of their `results.json`, as one table.
+
+    A line for each answer; PSNR / SSIM for each data set, and the lowest LR-PSNR of them. The
+    models of one scale stand below bicubic interpolation at that scale.
+    """
+    names = list(dict.fromkeys(name for results in models.values() for name in by_set(results)))
+    lines = [
+        f"| model | parameters | answer | {' | '.join(names)} | LR-PSNR |",
+        "|---" * (len(names) + 4) + "|",
+    ]
+    tasks: dict[tuple[int, str], dict[str, dict[str, Any]]] = {}
+    for model, results in models.items():
+        sets = by_set(results)
+        first = next(iter(sets.values()))
+        tasks.setdefault((first["scale"], first["degradation"]), {})[model] = sets
+    for (scale, degradation), members in sorted(tasks.items()):
+        baseline: dict[str, dict[str, Any]] = {}
+        for sets in members.values():
+            baseline = {**sets, **baseline}
+        shown = [[f"*x{scale}, {degradation}*", "", *_scored(baseline, "bicubic", names)]]
+        for model, sets in members.items():
+            size = f"{next(iter(sets.values()))['parameters'] / 1e6:.2f} M"
+            answers = _headlines(sets)
+            shown += [
+                [f"`{model}`", size, *_scored(sets, answer, names)] for answer in answers[:1]
+            ] + [["", "", *_scored(sets, answer, names)] for answer in answers[1:]]
+        lines += [f"| {' | '.join(cells)} |" for cells in shown]
+    return "\n".join(lines)
+
+
+def _scored(sets: dict[str, dict[str, Any]], answer: str, names: list[str]) -> list[str]:
+    """The cells of one answer: its name, PSNR / SSIM for each data set, the lowest LR-PSNR."""
+    found = {name: sets[name]["scores"].get(answer) for name in names if name in sets}
+    scores = {name: score for name, score in found.items() if score is not None}
+    cells = [
+        f"{scores[name]['psnr']:.2f} / {scores[name]['ssim']:.4f}" if name in scores else ""
+        for name in names
+    ]
+    return [answer, *cells, f"{min(score['lr_psnr'] for score in scores.values()):.1f}"]
+
+
+def _headlines(sets: dict[str, dict[str, Any]]) -> list[str]:
+    """The answers that an overview shows, the best guess first."""
+    scores = next(iter(sets.values()))["scores"]
+    means = [name for name in scores if name.startswith("mean of") and "projected" not in name]
+    wanted = ["model", "T = 0", *means, "T = 0.8, projected", "T = 1"]
+    return [name for name in wanted if name in scores]
+
+
+def _overview(models: dict[str, dict[str, Any]]) -> str:
+    """The table of several data sets that a card shows above their details."""
+    if any("sets" not in results for results in models.values()):
+        return ""
+    return photographs(models) + "\n\n"
 
 
 def _row(name: str, report: dict[str, Any]) -> str:
     scores, bits = report["scores"], report.get("bits", {})
-    best = scores["T = 0" if "T = 0" in scores else "model"]
+    best = scores[_best(report)]
     others = [
         f"{scores[key]['psnr']:.2f}" if key in scores else ""
         for key in ("T = 0.8", "T = 1", "mean of 16")
@@ -139,6 +230,10 @@ def _row(name: str, report: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _best(report: dict[str, Any]) -> str:
+    return "T = 0" if "T = 0" in report["scores"] else "model"
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -147,31 +242,58 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _use(sampling: bool) -> str:
+def _use(report: dict[str, Any]) -> str:
     lines = ['picture = model.upscale(Image.open("in.png"))']
-    if sampling:
+    if "bits" in report:
         lines.append(
             'several = model.upscale(Image.open("in.png"), num_samples=8, temperature=0.8, seed=0)'
+        )
+    if "bits" in report and space_of(report) == "y":
+        lines.append(
+            'unsure = model.explore(Image.open("in.png"), num_samples=8).std  # an uncertainty map'
         )
     return "\n".join(lines)
 
 
-def _metadata(name: str, report: dict[str, Any]) -> ModelCardData:
-    headline = "T = 0" if "T = 0" in report["scores"] else "model"
-    scores = report["scores"][headline]
+def _command(sets: dict[str, dict[str, Any]]) -> str:
+    """The arguments of `hvae-sr evaluate` that make these results again."""
+    first = next(iter(sets.values()))
+    draws = max((bits.get("draws", 1) for bits in first.get("bits", {}).values()), default=1)
+    weights = f" --iw {draws}" if draws > 1 else ""
+    if space_of(first) == "rgb":
+        return f"--data test.npy --train-data train.npy{weights}"
+    samples = f" --samples {first['samples']}" if "samples" in first else ""
+    sources = " ".join(f"--data {name.lower()}" for name in sets)
+    return f"{sources} --data-root FOLDER{samples}{weights}"
+
+
+def _conventions(report: dict[str, Any]) -> str:
+    text = THUMBNAILS if space_of(report) == "rgb" else PHOTOGRAPHS
+    if "bits" not in report:
+        return text
+    samples = report.get("samples", 16)
+    text += SAMPLING.format(samples=samples, below=10 * math.log10(2 / (1 + 1 / samples)))
+    return text + (PHOTOGRAPH_BITS if space_of(report) == "y" else "")
+
+
+def _metadata(name: str, sets: dict[str, dict[str, Any]]) -> ModelCardData:
+    photographs = space_of(next(iter(sets.values()))) == "y"
     results = [
         EvalResult(
             task_type="image-to-image",
             task_name=f"x{report['scale']} super-resolution ({report['degradation']})",
-            dataset_type="cifar10",
-            dataset_name=f"CIFAR-10 test, first {report['pictures']} pictures",
+            dataset_type=data.lower() if photographs else "cifar10",
+            dataset_name=data
+            if photographs
+            else f"CIFAR-10 test, first {report['pictures']} pictures",
             metric_type=kind,
             metric_name=label,
-            metric_value=round(scores[key], digits),
+            metric_value=round(report["scores"][_best(report)][kind], digits),
         )
-        for kind, label, key, digits in (
-            ("psnr", "PSNR (dB, RGB)", "psnr", 2),
-            ("ssim", "SSIM", "ssim", 4),
+        for data, report in sets.items()
+        for kind, label, digits in (
+            ("psnr", "PSNR (dB, Y)" if photographs else "PSNR (dB, RGB)", 2),
+            ("ssim", "SSIM (Y)" if photographs else "SSIM", 4),
         )
     ]
     return ModelCardData(
@@ -180,7 +302,7 @@ def _metadata(name: str, report: dict[str, Any]) -> ModelCardData:
         license="apache-2.0",
         pipeline_tag="image-to-image",
         tags=["super-resolution", "image-upscaling", "pytorch_model_hub_mixin", "model_hub_mixin"],
-        datasets=["cifar10"],
+        datasets=None if photographs else ["cifar10"],
         eval_results=results,
     )
 

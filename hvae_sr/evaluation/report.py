@@ -9,58 +9,104 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hvae_sr import data
+from hvae_sr import data, pictures
 from hvae_sr.errors import DataError
-from hvae_sr.evaluation.baselines import LinearMMSE, interpolations
+from hvae_sr.evaluation.baselines import LinearMMSE, field_bicubic, interpolations
 from hvae_sr.evaluation.bounds import Bits, measure
-from hvae_sr.evaluation.metrics import Scores, score
+from hvae_sr.evaluation.metrics import SPACES, Scores, score
 from hvae_sr.generative import GenerativeModel
+from hvae_sr.inference.files import is_picture, open_picture
 from hvae_sr.modeling import SuperResolutionModel
 from hvae_sr.training.loop import hardware
 
-SAMPLES = 16
+SAMPLES = {"rgb": 16, "y": 8}  # draws behind "mean of N", for thumbnails and photographs
+CROP = 128  # side of the centre crops on which the bits of photographs are measured
+WINDOW = 11  # side of the window of SSIM
+TITLES = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100", "urban100": "Urban100"}
 
 
 @dataclass(frozen=True)
 class References:
-    """HR pictures to score against, in batches of equal size, and where they come from."""
+    """HR pictures to score against, and by which convention.
+
+    Args:
+        batches: each (N, 3, H, W), or (N, 1, H, W) for grey pictures; uint8, or float in [0, 1].
+        name: where they come from.
+        space: `rgb` for thumbnails, `y` for photographs, see `hvae_sr.evaluation.metrics`.
+    """
 
     batches: list[Tensor]
     name: str
+    space: str = "rgb"
+
+    def __post_init__(self) -> None:
+        if self.space not in SPACES:
+            raise DataError(f"pictures are scored in {' or '.join(SPACES)}, not {self.space!r}")
 
     @property
     def count(self) -> int:
         return sum(len(batch) for batch in self.batches)
 
+    def on(self, device: torch.device) -> Iterator[Tensor]:
+        """Each batch as float in [0, 1] on a device, one in memory at a time."""
+        for batch in self.batches:
+            values = batch.to(device)
+            yield values.float().div(255) if values.dtype == torch.uint8 else values
+
 
 def load_references(
-    source: str, scale: int, *, limit: int | None = None, batch: int = 100, root: str = "data"
+    source: str,
+    scale: int,
+    *,
+    space: str | None = None,
+    limit: int | None = None,
+    batch: int = 100,
+    root: str | Path = "data",
 ) -> References:
     """Open pictures to score against.
 
     Args:
         source: `cifar10` (the test split, by torchvision), a .npy file of uint8 (N, H, W, 3), or
-            a folder of pictures, each cropped to a multiple of the scale.
+            a folder of pictures, each cropped to a multiple of the scale. Files and folders are
+            looked for where the name says, then in `root`.
         scale: what sizes must be a multiple of.
+        space: `rgb` or `y`; left out, folders are photographs (`y`), the others thumbnails.
         limit: only the first so many.
         batch: pictures of equal size per batch.
-        root: where torchvision keeps CIFAR-10.
+        root: where torchvision keeps CIFAR-10, and folders of pictures may lie.
 
     Raises:
         DataError: when the source cannot be used.
+        PictureError: when a picture cannot be read.
     """
-    path = Path(source)
-    if source == "cifar10" or path.suffix == ".npy":
-        pixels = data.cifar10(root, train=False) if source == "cifar10" else data.load_array(path)
-        hr = _cropped(pixels[:limit], scale).float().div(255)
-        name = "CIFAR-10 test" if source == "cifar10" else path.name
-        return References(list(hr.split(batch)), name)
-    if path.is_dir():
-        pictures = data.read_folder(path)[:limit]
-        return References(
-            [_cropped(p, scale).float().div(255).unsqueeze(0) for p in pictures], path.name
+    if source == "cifar10":
+        pixels = _cropped(data.cifar10(root, train=False)[:limit], scale)
+        return References(list(pixels.split(batch)), "CIFAR-10 test", space or "rgb")
+    path = next((p for p in (Path(source), Path(root) / source) if p.exists()), Path(source))
+    if path.suffix == ".npy":
+        pixels = _cropped(data.load_array(path)[:limit], scale)
+        return References(list(pixels.split(batch)), path.name, space or "rgb")
+    if not path.is_dir():
+        raise DataError(
+            f"{source!r} is neither there nor in {root}: give cifar10, a .npy file or a folder of "
+            "pictures"
         )
-    raise DataError(f"{source!r} is not there: give cifar10, a .npy file or a folder of pictures")
+    files = sorted(file for file in path.rglob("*") if is_picture(file))[:limit]
+    if not files:
+        raise DataError(f"{path} holds no picture")
+    name = path.resolve().name
+    return References(
+        [_cropped(_read(file), scale).unsqueeze(0) for file in files],
+        TITLES.get(name, name),
+        space or "y",
+    )
+
+
+def _read(file: Path) -> Tensor:
+    """A picture file as uint8 (3, H, W), or (1, H, W) when it is stored as greyscale."""
+    rgb, rest = pictures.split(open_picture(file))
+    pixels = rgb[0].mul(255).round().byte()
+    return pixels[:1] if rest.grey else pixels
 
 
 def _cropped(pixels: Tensor, scale: int) -> Tensor:
@@ -75,6 +121,7 @@ def evaluate(
     references: References,
     *,
     training: Tensor | None = None,
+    samples: int | None = None,
     draws: int = 1,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -84,25 +131,49 @@ def evaluate(
         model: any model with an LR input.
         references: HR pictures, never used for training or selection.
         training: uint8 training pictures (N, 3, H, W) for the linear-MMSE line.
+        samples: draws at T = 1 behind the mean and the deviation, at least 2; left out, 16 for
+            thumbnails and 8 for photographs.
         draws: posterior draws of the importance-weighted bound.
         seed: of all draws.
 
     Raises:
-        ValueError: when the model has no LR input to upscale.
+        DataError: for pictures too small to be scored.
+        ValueError: when the model has no LR input to upscale, or for fewer than 2 samples.
     """
     if model.degradation is None:
         raise ValueError("a model of LR pictures is evaluated as part of the model it belongs to")
+    samples = SAMPLES[references.space] if samples is None else samples
+    if samples < 2:
+        raise ValueError(f"a mean and a deviation need at least 2 samples, not {samples}")
+    smallest = min(min(batch.shape[-2:]) for batch in references.batches)
+    if references.space == "y" and smallest < WINDOW + 2 * model.scale:
+        raise DataError(
+            f"{references.name} holds a picture {smallest} pixels wide or high: with a border of "
+            f"{model.scale} shaved, SSIM needs {WINDOW + 2 * model.scale}"
+        )
     linear = (
         LinearMMSE(training.float().div(255), model.degradation) if training is not None else None
     )
     totals: dict[str, dict[str, float]] = {}
     deviation = 0.0
-    for hr in tqdm(references.batches, desc="scoring", unit="batch"):
-        lr = model.degradation(hr)
-        answers, spread = _answers(model, hr, lr, linear, seed)
+    shown = tqdm(
+        references.on(model.device),
+        total=len(references.batches),
+        desc=f"scoring {references.name}",
+        unit="batch",
+    )
+    for hr in shown:
+        rgb = hr.expand(-1, 3, -1, -1)
+        lr = model.degradation(rgb)
+        answers = _baselines(lr, model, references.space, linear)
+        given, spread = _answers(model, lr, samples, seed)
+        answers |= given
         deviation += spread * len(hr)
-        for name, picture in answers:
-            _add(totals, name, score(picture, hr, lr, model.degradation), len(hr))
+        if isinstance(model, GenerativeModel) and references.space == "rgb":
+            condition = lr if model.conditional else None
+            answers["reconstruction"] = model.reconstruct(rgb, condition)
+        for name, picture in answers.items():
+            _add(totals, name, score(picture, hr, lr, model.degradation, references.space))
     count = references.count
     report: dict[str, Any] = {
         "model_class": type(model).__name__,
@@ -110,6 +181,7 @@ def evaluate(
         "scale": model.scale,
         "degradation": model.degradation.name,
         "data": references.name,
+        "space": references.space,
         "pictures": count,
         "seed": seed,
         "hardware": hardware(model.device),
@@ -119,58 +191,96 @@ def evaluate(
         },
     }
     if isinstance(model, GenerativeModel):
+        report["samples"] = samples
         report["sample_deviation"] = 255 * deviation / count
         report["bits"] = _bits(model, references, draws, seed)
     return report
 
 
+def evaluate_all(
+    model: SuperResolutionModel, references: list[References], **options: Any
+) -> dict[str, Any]:
+    """What `results.json` holds: the report of one data set, or `sets` with one report for each.
+
+    Args:
+        options: see `evaluate`.
+
+    Raises:
+        DataError: when two data sets have the same name, or pictures are too small.
+    """
+    names = [each.name for each in references]
+    if len(set(names)) < len(names):
+        raise DataError(f"two data sets have the same name: rename one of {', '.join(names)}")
+    reports = {each.name: evaluate(model, each, **options) for each in references}
+    return {"sets": reports} if len(reports) > 1 else reports[names[0]]
+
+
+@torch.inference_mode()
+def _baselines(
+    lr: Tensor, model: SuperResolutionModel, space: str, linear: LinearMMSE | None
+) -> dict[str, Tensor]:
+    """What the model is compared with: each (N, 3, H, W)."""
+    assert model.degradation is not None
+    if space == "y":
+        return field_bicubic(lr, model.degradation)
+    answers = interpolations(lr, model.degradation)
+    size = (3, lr.shape[-2] * model.scale, lr.shape[-1] * model.scale)
+    if linear is not None and size == linear.shape:
+        answers["linear MMSE"] = linear(lr)
+    return answers
+
+
 @torch.inference_mode()
 def _answers(
-    model: SuperResolutionModel,
-    hr: Tensor,
-    lr: Tensor,
-    linear: LinearMMSE | None,
-    seed: int,
-) -> tuple[list[tuple[str, Tensor]], float]:
-    """Every named picture of one batch, and the mean per-pixel deviation of T = 1 samples."""
-    assert model.degradation is not None
-    answers = list(interpolations(lr, model.degradation).items())
-    if linear is not None and hr.shape[1:] == linear.shape:
-        answers.append(("linear MMSE", linear(lr)))
+    model: SuperResolutionModel, lr: Tensor, count: int, seed: int
+) -> tuple[dict[str, Tensor], float]:
+    """Every named answer (N, 3, H, W), and the mean per-pixel deviation of T = 1 samples.
+
+    The T = 1 answer is the first of the samples behind the mean: nothing is drawn twice.
+    """
     best = model.upscale(lr)
     if not isinstance(model, GenerativeModel):
-        answers += [("model", best), ("model, projected", model.upscale(lr, consistent=True))]
-        return answers, 0.0
-    samples = model.upscale(lr, num_samples=SAMPLES, temperature=1.0, seed=seed)
-    plausible = model.upscale(lr, num_samples=1, temperature=0.8, seed=seed)
+        return {"model": best, "model, projected": _projected(model, best, lr)}, 0.0
+    samples = model.upscale(lr, num_samples=count, temperature=1.0, seed=seed)
+    plausible = model.upscale(lr, num_samples=1, temperature=0.8, seed=seed)[:, 0]
     mean = samples.mean(dim=1)
-    answers += [
-        ("T = 0", best),
-        ("T = 0.8", plausible[:, 0]),
-        ("T = 1", samples[:, 0]),
-        (f"mean of {SAMPLES}", mean),
-        ("T = 0, projected", model.project(best.unsqueeze(1), lr)[:, 0]),
-        ("T = 0.8, projected", model.project(plausible, lr)[:, 0]),
-        (f"mean of {SAMPLES}, projected", model.project(mean.unsqueeze(1), lr)[:, 0]),
-        ("reconstruction", model.reconstruct(hr, lr if model.conditional else None)),
-    ]
+    answers = {
+        "T = 0": best,
+        "T = 0.8": plausible,
+        "T = 1": samples[:, 0],
+        f"mean of {count}": mean,
+        "T = 0, projected": _projected(model, best, lr),
+        "T = 0.8, projected": _projected(model, plausible, lr),
+        f"mean of {count}, projected": _projected(model, mean, lr),
+    }
     return answers, float(samples.std(dim=1).mean())
 
 
-def _add(totals: dict[str, dict[str, float]], name: str, scores: Scores, weight: int) -> None:
+@torch.inference_mode()
+def _projected(model: SuperResolutionModel, answer: Tensor, lr: Tensor) -> Tensor:
+    return model.project(answer.unsqueeze(1), lr)[:, 0]
+
+
+def _add(totals: dict[str, dict[str, float]], name: str, scores: Scores) -> None:
     sums = totals.setdefault(name, {})
-    for key, value in asdict(scores).items():
-        sums[key] = sums.get(key, 0.0) + value * weight
+    for key, values in vars(scores).items():
+        sums[key] = sums.get(key, 0.0) + float(values.double().sum())
 
 
 def _bits(
     model: GenerativeModel, references: References, draws: int, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Bits of x given y (or of x), of y where the model has p(y), and their sum over x."""
+    """Bits of x given y (or of x), of y where the model has p(y), and their sum over x.
+
+    Of photographs the centre is taken: the encoder needs an HR picture's worth of features.
+    """
     assert model.degradation is not None
-    pairs = [
-        (hr, model.degradation(hr) if model.conditional else None) for hr in references.batches
+    crop = CROP if references.space == "y" else None
+    every = [
+        _centre(hr.expand(-1, 3, -1, -1), crop, model.reduction)
+        for hr in references.on(model.device)
     ]
+    pairs = [(hr, model.degradation(hr) if model.conditional else None) for hr in every]
     name = "x given y" if model.conditional else "x"
     bits = {name: asdict(_mean_bits(model, pairs, draws, seed))}
     if model.lr_prior is not None:
@@ -182,6 +292,15 @@ def _bits(
             share = 1 / model.scale**2
             bits["x"] = {"total": bits[name]["total"] + share * bits["y"]["total"]}
     return bits
+
+
+def _centre(hr: Tensor, crop: int | None, multiple: int) -> Tensor:
+    """The middle of pictures, at most `crop` pixels a side and a multiple of what levels need."""
+    if crop is None:
+        return hr
+    height, width = (min(crop, side) // multiple * multiple for side in hr.shape[-2:])
+    top, left = (hr.shape[-2] - height) // 2, (hr.shape[-1] - width) // 2
+    return hr[..., top : top + height, left : left + width]
 
 
 def _fits(model: GenerativeModel, picture: Tensor) -> bool:
@@ -214,35 +333,67 @@ def _mean_bits(
     )
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """The result of `evaluate` as Markdown: one table of scores, one of bits."""
+def by_set(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The reports in a `results.json` by the name of their data set."""
+    sets: dict[str, dict[str, Any]] = results.get("sets", {results.get("data"): results})
+    return sets
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Results of `evaluate` or `evaluate_all` as Markdown, for each data set: scores, then bits."""
+    if "sets" not in results:
+        return _section(results)
+    return "\n".join(
+        f"### {name}\n\n{_section(report)}" for name, report in results["sets"].items()
+    )
+
+
+def space_of(report: dict[str, Any]) -> str:
+    """`rgb` or `y`; the first reports were all RGB and did not say so."""
+    return str(report.get("space", "rgb"))
+
+
+def _section(report: dict[str, Any]) -> str:
+    photographs = space_of(report) == "y"
     lines = [
         f"x{report['scale']}, degradation `{report['degradation']}`, {report['pictures']:,} "
-        f"pictures of {report['data']}; RGB, rounded to 8 bits, averaged per picture.",
+        f"pictures of {report['data']}; {convention(report)}, averaged per picture.",
         "",
-        "| picture | PSNR (dB) | SSIM | LR-PSNR (dB) | MSE |",
-        "|---|---|---|---|---|",
+        "| picture | PSNR (dB) | SSIM | LR-PSNR (dB) |" + ("" if photographs else " MSE |"),
+        "|---|---|---|---|" + ("" if photographs else "---|"),
     ]
     for name, s in report["scores"].items():
-        lines.append(
-            f"| {name} | {s['psnr']:.2f} | {s['ssim']:.4f} | {s['lr_psnr']:.1f} | {s['mse']:.4f} |"
-        )
+        row = f"| {name} | {s['psnr']:.2f} | {s['ssim']:.4f} | {s['lr_psnr']:.1f} |"
+        lines.append(row + ("" if photographs else f" {s['mse']:.4f} |"))
     if "bits" not in report:
         return "\n".join(lines) + "\n"
+    crops = f", {CROP}x{CROP} centre crops" if photographs else ""
     lines += [
         "",
         f"Per-pixel standard deviation of T = 1 samples: {report['sample_deviation']:.1f} of 255.",
         "",
-        "| bits per colour value | total = distortion + rate | importance-weighted | rates |",
+        f"| bits per colour value{crops} | total = distortion + rate | importance-weighted "
+        "| rates |",
         "|---|---|---|---|",
     ]
-    for name, bits in report["bits"].items():
-        if "distortion" not in bits:
-            lines.append(f"| of {name}, both parts | {bits['total']:.2f} | | |")
-            continue
-        bound = bits["importance_weighted"]
-        shown = f"{bound:.2f} ({bits['draws']} draws)" if bound is not None else "not measured"
-        rates = ", ".join(f"{rate:.3f}" for rate in bits["rates"])
-        split = f"{bits['total']:.2f} = {bits['distortion']:.2f} + {bits['rate']:.2f}"
-        lines.append(f"| of {name} | {split} | {shown} | {rates} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + [_bits_row(*item) for item in report["bits"].items()]) + "\n"
+
+
+def convention(report: dict[str, Any]) -> str:
+    """How pictures were compared, in words."""
+    if space_of(report) == "rgb":
+        return "RGB, rounded to 8 bits"
+    return (
+        f"Y of BT.601 (16 to 235), a border of {report['scale']} pixels shaved, grey files on "
+        "their grey values, rounded to 8 bits, SSIM where its window fits, LR-PSNR on RGB"
+    )
+
+
+def _bits_row(name: str, bits: dict[str, Any]) -> str:
+    if "distortion" not in bits:
+        return f"| of {name}, both parts | {bits['total']:.2f} | | |"
+    bound = bits["importance_weighted"]
+    shown = f"{bound:.2f} ({bits['draws']} draws)" if bound is not None else "not measured"
+    rates = ", ".join(f"{rate:.3f}" for rate in bits["rates"])
+    split = f"{bits['total']:.2f} = {bits['distortion']:.2f} + {bits['rate']:.2f}"
+    return f"| of {name} | {split} | {shown} | {rates} |"

@@ -1,4 +1,7 @@
-"""The README's picture: one photograph through the bundled models, and pictures from nothing."""
+"""Pictures for the README: photographs through the bundled models, and pictures from nothing."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -6,25 +9,37 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from hvae_sr.degradation import enlarge
+from hvae_sr.errors import ModelError
+from hvae_sr.evaluation.baselines import bicubic
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import load
+from hvae_sr.modeling import SuperResolutionModel
 from hvae_sr.pictures import to_image, to_tensor
 
 PANEL, GAP, LINE = 224, 8, 26
+CORNERS = {"astronaut": (126, 8), "chelsea": (104, 24), "coffee": (180, 60)}  # left, top
+SAMPLES = 8
 
 
-def showcase(cnn: str = "srcnn-cifar10-x4", hvae: str = "hvae-cifar10-x4") -> Image.Image:
-    """A crop of scikit-image's astronaut, shrunk by 4 and restored, above samples of the prior."""
+def thumbnails(cnn: str = "srcnn-cifar10-x4", hvae: str = "hvae-cifar10-x4") -> Image.Image:
+    """A crop of scikit-image's astronaut, shrunk by 4 and restored, above samples of the prior.
+
+    Args:
+        cnn, hvae: names, folders or repositories of models.
+
+    Raises:
+        ModelError: when `hvae` gives one answer only, or the models' scales differ.
+    """
     from skimage.data import astronaut
 
     hr = to_tensor(Image.fromarray(astronaut()).crop((144, 12, 304, 172)))
-    regression, model = load(cnn), load(hvae)
-    assert isinstance(model, GenerativeModel) and model.degradation is not None
+    regression, model = _pair(cnn, hvae)
+    assert model.degradation is not None
     lr = model.degradation(hr)
     samples = model.upscale(lr, num_samples=16, temperature=0.8, seed=0)[0]
     panels = {
-        "input": enlarge(lr, 4, "nearest")[0],
-        "bicubic": enlarge(lr, 4)[0],
+        "input": enlarge(lr, model.scale, "nearest")[0],
+        "bicubic": enlarge(lr, model.scale)[0],
         "CNN": regression.upscale(lr)[0],
         "HVAE, T = 0": model.upscale(lr, consistent=True)[0],
         "HVAE, T = 0.8": samples[0],
@@ -44,6 +59,79 @@ def showcase(cnn: str = "srcnn-cifar10-x4", hvae: str = "hvae-cifar10-x4") -> Im
     _write(sheet, "pictures from nothing: y from p(y), then x from p(x | y), T = 0.9", top.height)
     sheet.paste(prior, (0, top.height + LINE))
     return sheet
+
+
+def photographs(cnn: str = "photo-cnn-x4", hvae: str = "photo-hvae-x4") -> Image.Image:
+    """Crops of scikit-image's photographs, shrunk and restored: one line each.
+
+    Args:
+        cnn, hvae: names, folders or repositories of models.
+
+    Raises:
+        ModelError: when `hvae` gives one answer only, or the models' scales differ.
+    """
+    regression, model = _pair(cnn, hvae)
+    rows = [_row(_photograph(name, model.scale), regression, model) for name in CORNERS]
+    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
+    for index, row in enumerate(rows):
+        sheet.paste(row, (0, index * row.height))
+    return sheet
+
+
+KINDS: dict[str, Callable[..., Image.Image]] = {
+    "thumbnails": thumbnails,
+    "photographs": photographs,
+}
+
+
+def draw(kind: str, **models: Any) -> Image.Image:
+    """A showcase by the name of its kind; `models` as the function of that name takes them.
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"a showcase is of {' or '.join(KINDS)}, not {kind!r}")
+    return KINDS[kind](**models)
+
+
+def _photograph(name: str, scale: int) -> Tensor:
+    from skimage import data
+
+    left, top = CORNERS[name]
+    side = PANEL // scale * scale
+    image = Image.fromarray(getattr(data, name)())
+    return to_tensor(image.crop((left, top, left + side, top + side)))
+
+
+@torch.inference_mode()
+def _row(hr: Tensor, regression: SuperResolutionModel, model: GenerativeModel) -> Image.Image:
+    assert model.degradation is not None
+    lr = model.degradation(hr)
+    samples = model.upscale(lr, num_samples=SAMPLES, temperature=0.8, seed=0)[0]
+    panels = {
+        f"input, shrunk by {model.scale}": enlarge(lr, model.scale, "nearest")[0],
+        "bicubic": bicubic(lr, model.scale)[0],
+        "CNN": regression.upscale(lr)[0],
+        "HVAE, T = 0": model.upscale(lr)[0],
+        "HVAE, T = 0.8": samples[0],
+        "HVAE, T = 0.8, again": samples[1],
+        f"deviation of {SAMPLES}": deviation_map(samples),
+        "original": hr[0],
+    }
+    return _side_by_side([_labelled(to_image(panel), label) for label, panel in panels.items()])
+
+
+def _pair(cnn: str, hvae: str) -> tuple[SuperResolutionModel, GenerativeModel]:
+    regression, model = load(cnn), load(hvae)
+    if not isinstance(model, GenerativeModel):
+        raise ModelError(f"{hvae} gives one answer only: name a VAE to show several")
+    if regression.scale != model.scale:
+        raise ModelError(
+            f"{cnn} enlarges {regression.scale} times and {hvae} {model.scale} times: name two of "
+            "the same scale"
+        )
+    return regression, model
 
 
 def deviation_map(samples: Tensor, full: float = 0.15) -> Tensor:

@@ -1,16 +1,33 @@
-"""Picture files: opened with limits, saved whole or not at all."""
+"""Picture files: opened with limits, saved whole or not at all, with a record of their making."""
 
+import json
 import os
+import uuid
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError, features
+from PIL.ExifTags import IFD, Base
 
 from hvae_sr.errors import PictureError
+from hvae_sr.pictures import eight_bits, metadata
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm")
+_AVIF = features.check("avif")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM") + (("AVIF",) if _AVIF else ())
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm") + (
+    (".avif",) if _AVIF else ()
+)
 LARGEST_FILE = 2**26  # pixels of one picture file; more is taken for a decompression bomb
+
+WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF")
+WITH_DEPTH = ("PNG", "TIFF", "PPM")  # of 16 bits, in greyscale
+QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
+
+XMP = 0x02BC  # the TIFF tag
+PREFIX = "hvae_sr "
+LONGEST_RECORD = 2**14  # characters
 
 
 def is_picture(path: Path) -> bool:
@@ -21,8 +38,11 @@ def is_picture(path: Path) -> bool:
 def open_picture(path: str | Path, largest: int = LARGEST_FILE) -> Image.Image:
     """Read a picture file completely, its size checked before a pixel is decoded.
 
+    Of animated files the first frame is read. Pillow reads colours of more than 8 bits with 8,
+    which a warning says; greyscale of 16 bits keeps them.
+
     Args:
-        path: PNG, JPEG, WebP, TIFF, BMP, GIF (first frame) or PPM.
+        path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, or AVIF where Pillow has it.
         largest: most pixels accepted.
 
     Raises:
@@ -38,10 +58,14 @@ def open_picture(path: str | Path, largest: int = LARGEST_FILE) -> Image.Image:
             raise PictureError(
                 f"{path.name} is {width}x{height}: at most {largest} pixels are read, shrink it"
             )
+        cut = _cut_to_eight_bits(image)
         image.load()
-        return image
     except FileNotFoundError as error:
         raise PictureError(f"{path.name} is not there") from error
+    except PermissionError as error:
+        raise PictureError(f"{path.name} may not be read: change its permissions") from error
+    except IsADirectoryError as error:
+        raise PictureError(f"{path.name} is a folder, not a picture") from error
     except Image.DecompressionBombError as error:
         raise PictureError(
             f"{path.name} is far too large: at most {largest} pixels are read, shrink it"
@@ -54,29 +78,167 @@ def open_picture(path: str | Path, largest: int = LARGEST_FILE) -> Image.Image:
         raise PictureError(
             f"{path.name} is damaged or cut short: export it again from its source"
         ) from error
+    if cut:
+        warnings.warn(f"{path.name} has 16 bits a colour, of which 8 are read", stacklevel=2)
+    return image
 
 
-def save_picture(image: Image.Image, path: str | Path) -> None:
-    """Write a picture next to its final name, then rename: no half-written file is ever seen.
-
-    ICC profile, EXIF and DPI that the picture carries are kept.
+def check_target(path: Path) -> str:
+    """The format that a path's suffix names.
 
     Raises:
-        PictureError: for an unknown suffix, a mode the format cannot hold, or a full disk.
+        PictureError: when no format written here has that suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise PictureError(
+            f"{path.name}: cannot write {path.suffix!r}, use one of {', '.join(SUFFIXES)}"
+        )
+    return Image.registered_extensions()[suffix]
+
+
+def holdable(image: Image.Image, path: Path) -> Image.Image:
+    """The picture in a mode that the format of this path can hold.
+
+    Greyscale of more than 8 bits is rounded to them where there is no room for more; an alpha
+    channel that is opaque everywhere is dropped where there is none.
+
+    Raises:
+        PictureError: for transparency in a format without it.
+    """
+    kind = check_target(path)
+    if image.mode.startswith("I") or image.mode == "F":
+        return image if kind in WITH_DEPTH and image.mode != "F" else eight_bits(image)
+    if not image.has_transparency_data or kind in WITH_ALPHA:
+        return image
+    if image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        raise PictureError(
+            f"{path.name} cannot hold transparency: use {', '.join(WITH_ALPHA)} instead"
+        )
+    opaque = image.convert("L" if image.mode == "LA" else "RGB")
+    opaque.info.pop("transparency", None)
+    return opaque
+
+
+def save_picture(
+    image: Image.Image,
+    path: str | Path,
+    *,
+    record: dict[str, Any] | None = None,
+    quality: int | None = None,
+) -> None:
+    """Write a picture next to its final name, then rename: no half-written file is ever seen.
+
+    ICC profile, EXIF, XMP and DPI that the picture carries are kept, as far as the format has
+    room. Greyscale of 16 bits keeps them in PNG, TIFF and PPM; the others take it rounded to 8.
+    GIF holds 256 colours.
+
+    Args:
+        image: any mode that `hvae_sr.pictures.join` gives.
+        path: its suffix chooses the format.
+        record: how the picture was made, JSON; written into EXIF (ProcessingSoftware), so not in
+            BMP, GIF and PPM, which have none. `read_record` reads it back.
+        quality: 1 to 100 for JPEG, WebP and AVIF, by default 95, 95 and 90; 100 makes WebP
+            lossless. The other formats always are.
+
+    Raises:
+        PictureError: for an unknown suffix, transparency in a format that cannot hold it, a
+            quality out of range, or a full disk.
     """
     path = Path(path)
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind not in FORMATS:
-        raise PictureError(f"{path.name}: cannot write {path.suffix!r}, use one of {SUFFIXES}")
-    kept = {key: image.info[key] for key in ("icc_profile", "dpi", "exif") if key in image.info}
-    options = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    kind = check_target(path)
+    image = holdable(image, path)
+    options = {**_encoding(kind, quality), **_metadata(image, kind, record)}
     try:
-        with scratch.open("wb") as file:
-            image.save(file, format=kind, **options, **kept)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
+        written_whole(path, lambda scratch: _write(image, scratch, kind, options))
     except (OSError, ValueError) as error:
-        scratch.unlink(missing_ok=True)
         raise PictureError(f"{path} could not be written: {error}") from error
+
+
+def written_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a scratch file beside `path`, then rename it; nothing is left on failure."""
+    scratch = path.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        write(scratch)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def read_record(image: Image.Image) -> dict[str, Any] | None:
+    """The record `save_picture` wrote, or None for other people's pictures and damaged records."""
+    try:
+        text = image.getexif().get(Base.ProcessingSoftware)
+        if not isinstance(text, str) or not text.startswith(PREFIX) or len(text) > LONGEST_RECORD:
+            return None
+        record = json.loads(text.removeprefix(PREFIX))
+    except Exception:  # a hostile EXIF block makes Pillow raise nearly anything
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def file_record(path: Path) -> dict[str, Any] | None:
+    """`read_record` of a file, whose pixels are not decoded; None also when it is no picture."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                return read_record(image)
+    except Exception:  # a hostile file makes Pillow raise nearly anything
+        return None
+
+
+def _write(image: Image.Image, scratch: Path, kind: str, options: dict[str, Any]) -> None:
+    with scratch.open("xb") as file:
+        image.save(file, format=kind, **options)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _encoding(kind: str, quality: int | None) -> dict[str, Any]:
+    if quality is not None and not 1 <= quality <= 100:
+        raise PictureError(f"quality is {quality}: use 1 to 100")
+    if kind not in QUALITY:
+        return {}
+    return {
+        "quality": quality or QUALITY[kind],
+        **({"lossless": True} if kind == "WEBP" and quality == 100 else {}),
+    }
+
+
+def _metadata(image: Image.Image, kind: str, record: dict[str, Any] | None) -> dict[str, Any]:
+    """Options of Pillow's encoders for what the picture carries beside its pixels."""
+    kept = metadata(image)
+    exif = Image.Exif()
+    exif.load(kept.pop("exif", b""))
+    if IFD.Exif in exif and Base.ExifImageWidth in exif.get_ifd(IFD.Exif):
+        details = exif.get_ifd(IFD.Exif)
+        details[Base.ExifImageWidth], details[Base.ExifImageHeight] = image.size
+    if record is not None:
+        text = PREFIX + json.dumps(record, separators=(",", ":"))
+        if len(text) > LONGEST_RECORD:
+            raise PictureError(f"a record holds at most {LONGEST_RECORD} characters")
+        exif[Base.ProcessingSoftware] = text
+    xmp = kept.pop("xmp", None)
+    if xmp and kind == "PNG":
+        kept["pnginfo"] = PngImagePlugin.PngInfo()
+        kept["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+    elif xmp and kind == "TIFF":
+        exif[XMP] = xmp
+    elif xmp:
+        kept["xmp"] = xmp
+    if len(exif):
+        kept["exif"] = exif
+    return kept
+
+
+def _cut_to_eight_bits(image: Image.Image) -> bool:
+    """Whether decoding will lose depth: known from the header, before `load`."""
+    if image.mode.startswith(("I", "F")):
+        return False
+    for tile in getattr(image, "tile", ()):
+        if tile.codec_name.startswith("ppm"):
+            return tile.args[1] > 255  # the largest value, after the mode
+        if ";16" in str(tile.args):
+            return True
+    return False

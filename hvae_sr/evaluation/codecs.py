@@ -1,0 +1,293 @@
+"""Storing coarsely beside JPEG, WebP and AVIF of the whole picture, at equal bytes.
+
+What counts on the coarse side is the file as `hvae-sr shrink` writes it, its record of how to
+restore it included; the rivals' files hold pixels alone and get the highest quality that fits
+into as many bytes. EXIF and ICC profiles of the originals are left out on both sides.
+"""
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, features
+from PIL import __version__ as pillow_version
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from hvae_sr.data import read_folder
+from hvae_sr.degradation import enlarge
+from hvae_sr.errors import DataError
+from hvae_sr.evaluation.metrics import planes, psnr, valid_ssim
+from hvae_sr.inference.files import open_picture, read_record, save_picture
+from hvae_sr.inference.store import Shrunk, restore, shrink
+from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.pictures import to_image, to_tensor
+
+QUALITIES = range(1, 101)
+SSIM_WINDOW = 11
+RIVALS: dict[str, dict[str, Any]] = {
+    "JPEG": {"optimize": True, "progressive": True},
+    "WEBP": {"method": 6},
+    # The speed that small pictures are written with too; slower ones cost minutes a picture.
+    "AVIF": {"speed": 6, "max_threads": 1},
+}
+TITLES = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "AVIF": "AVIF"}
+RESTORED = "small, restored by the model"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A codec of the small picture; PNG has no quality."""
+
+    codec: str
+    quality: int | None = None
+
+    @property
+    def title(self) -> str:
+        name = TITLES[self.codec]
+        return name if self.quality is None else f"{name} {self.quality}"
+
+
+SETTINGS = (
+    Setting("PNG"),
+    *(Setting("WEBP", quality) for quality in (100, 90, 70, 40)),
+    *(Setting("AVIF", quality) for quality in (90, 70, 50)),
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One picture stored one way: file bytes, Y-PSNR in dB, SSIM of Y."""
+
+    bytes: int
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """Means over pictures of one way of storing them.
+
+    Args:
+        stored: codec and quality of the small picture, which set the budget of bytes.
+        method: what gave the full-size picture.
+        bits_per_pixel: file bits per pixel of the original.
+        psnr: of Y, in dB.
+        ssim: of Y.
+        beaten: in how many pictures the model's restoration has the higher (PSNR, SSIM) than
+            this method; None for the model itself.
+        over: in how many pictures the method's smallest file exceeds the budget.
+    """
+
+    stored: str
+    method: str
+    bits_per_pixel: float
+    psnr: float
+    ssim: float
+    beaten: tuple[int, int] | None
+    over: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of `compare`, with what it takes to repeat it."""
+
+    model: str
+    scale: int
+    degradation: str
+    data: str
+    pictures: int
+    encoders: str
+    rows: list[Row]
+
+
+class FullSize:
+    """One picture in one codec at every quality, each encoded at most once.
+
+    Args:
+        picture: RGB.
+        codec: a key of `RIVALS`.
+    """
+
+    def __init__(self, picture: Image.Image, codec: str):
+        def encode(quality: int) -> bytes:
+            file = io.BytesIO()
+            picture.save(file, format=codec, quality=quality, **RIVALS[codec])
+            return file.getvalue()
+
+        self.encode: Callable[[int], bytes] = cache(encode)
+
+    def best_within(self, budget: int) -> int:
+        """The highest quality whose file has at most `budget` bytes, by bisection.
+
+        Files grow with quality, but for a few bytes between neighbours. Where even quality 1 is too large it is returned all
+        the same: the caller sees the bytes.
+        """
+        fits, fails = QUALITIES.start, QUALITIES.stop
+        while fails - fits > 1:
+            middle = (fits + fails) // 2
+            if len(self.encode(middle)) <= budget:
+                fits = middle
+            else:
+                fails = middle
+        return fits
+
+    def decode(self, quality: int) -> Image.Image:
+        image = Image.open(io.BytesIO(self.encode(quality)))
+        return image.convert("RGB")
+
+
+def available(codec: str) -> bool:
+    """Whether this Pillow writes a codec."""
+    return codec in ("PNG", "JPEG") or bool(features.check(codec.lower()))
+
+
+def compare(
+    model: SuperResolutionModel,
+    folder: Path,
+    *,
+    limit: int | None = None,
+    settings: tuple[Setting, ...] = SETTINGS,
+) -> Comparison:
+    """Store every picture of a folder coarsely and in full, at equal bytes, and score both.
+
+    Pictures are RGB and scored whole, borders included. The model answers at temperature 0, so
+    the figures repeat exactly on one machine.
+
+    Args:
+        model: any model with a degradation.
+        folder: pictures that were neither trained on nor selected by.
+        limit: only the first so many, in the order of their paths.
+        settings: codecs of the small picture; those this Pillow cannot write are left out.
+
+    Raises:
+        DataError: when the folder holds no picture, or one too small for SSIM.
+        ModelError: for a model of LR pictures.
+    """
+    pictures = read_folder(folder)[:limit]
+    if not pictures or min(min(picture.shape[-2:]) for picture in pictures) < SSIM_WINDOW:
+        raise DataError(
+            f"SSIM needs at least one picture, and {SSIM_WINDOW} pixels along each side of each"
+        )
+    settings = tuple(setting for setting in settings if available(setting.codec))
+    rivals = tuple(codec for codec in RIVALS if available(codec))
+    trials: dict[tuple[str, str], list[Trial]] = {}
+    for picture in tqdm(pictures, desc="storing", unit="picture"):
+        for stored, method, trial in _trials(picture, model, settings, rivals):
+            trials.setdefault((stored, method), []).append(trial)
+    pixels = [picture[0].numel() for picture in pictures]
+    assert model.degradation is not None
+    return Comparison(
+        model=model.name,
+        scale=model.scale,
+        degradation=model.degradation.name,
+        data=folder.name,
+        pictures=len(pictures),
+        encoders=_encoders(rivals),
+        rows=[
+            _row(stored, method, found, trials[stored, RESTORED], pixels)
+            for (stored, method), found in trials.items()
+        ],
+    )
+
+
+def _trials(
+    picture: Tensor,
+    model: SuperResolutionModel,
+    settings: tuple[Setting, ...],
+    rivals: tuple[str, ...],
+) -> Iterator[tuple[str, str, Trial]]:
+    """Every way of storing one picture (3, H, W): (setting, method, how it went)."""
+    hr = picture.float().div(255)
+    image = to_image(hr)
+    small, shrunk = shrink(image, model)
+    full = {codec: FullSize(image, codec) for codec in rivals}
+    for setting in settings:
+        size, kept, record = _through_file(small, shrunk, setting)
+        yield setting.title, RESTORED, _trial(size, restore(kept, model, record), hr)
+        yield setting.title, "small, enlarged by bicubic", _trial(size, _bicubic(kept, record), hr)
+        for codec, versions in full.items():
+            quality = versions.best_within(size)
+            trial = _trial(len(versions.encode(quality)), versions.decode(quality), hr)
+            yield setting.title, f"full size, {TITLES[codec]}", trial
+
+
+def _through_file(
+    small: Image.Image, shrunk: Shrunk, setting: Setting
+) -> tuple[int, Image.Image, Shrunk]:
+    """Bytes of the file that `hvae-sr shrink` would write, and what comes back out of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"small.{setting.codec.lower()}"
+        save_picture(small, path, record=shrunk.to_record(), quality=setting.quality)
+        kept = open_picture(path)
+        return path.stat().st_size, kept, Shrunk.parse(read_record(kept))
+
+
+def _bicubic(small: Image.Image, shrunk: Shrunk) -> Image.Image:
+    larger = enlarge(to_tensor(small), shrunk.scale)[0]
+    return to_image(larger[:, : shrunk.height, : shrunk.width])
+
+
+def _trial(size: int, answer: Image.Image, hr: Tensor) -> Trial:
+    pair = planes(to_tensor(answer), hr.unsqueeze(0), border=0)
+    return Trial(size, float(psnr(*pair)), float(valid_ssim(*pair)))
+
+
+def _row(stored: str, method: str, found: list[Trial], ours: list[Trial], pixels: list[int]) -> Row:
+    """Means of `found`, which stands beside the model's own trials `ours` of the same files."""
+    pairs = list(zip(found, ours, strict=True))
+    ahead = (
+        sum(our.psnr > trial.psnr for trial, our in pairs),
+        sum(our.ssim > trial.ssim for trial, our in pairs),
+    )
+    return Row(
+        stored=stored,
+        method=method,
+        bits_per_pixel=_mean([8 * t.bytes / n for t, n in zip(found, pixels, strict=True)]),
+        psnr=_mean([trial.psnr for trial in found]),
+        ssim=_mean([trial.ssim for trial in found]),
+        beaten=None if found is ours else ahead,
+        over=sum(trial.bytes > our.bytes for trial, our in pairs),
+    )
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _encoders(rivals: tuple[str, ...]) -> str:
+    names = {"JPEG": "jpg", "WEBP": "webp", "AVIF": "avif"}
+    versions = [f"{TITLES[codec]} library {features.version(names[codec])}" for codec in rivals]
+    return ", ".join([f"Pillow {pillow_version}", *versions])
+
+
+def markdown(comparison: Comparison) -> str:
+    """The outcome as Markdown: a statement of what was compared, and one table."""
+    count = comparison.pictures
+    lines = [
+        f"{count:,} pictures of {comparison.data}, stored by `hvae-sr shrink` for "
+        f"{comparison.model} (x{comparison.scale}, degradation `{comparison.degradation}`) and "
+        "restored at temperature 0, beside full-size files of at most as many bytes. Bytes of "
+        "whole files: those of `shrink` with their record, the others pixels alone. PSNR and "
+        'SSIM of Y, borders included, averaged per picture. "Model ahead" counts pictures '
+        "where the restored one scores higher than this line's. "
+        f"{comparison.encoders}.",
+        "",
+        "| small file | picture | bits per pixel | PSNR-Y (dB) | SSIM | "
+        "model ahead: PSNR | model ahead: SSIM |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in comparison.rows:
+        beaten = ("", "") if row.beaten is None else [f"{n} of {count}" for n in row.beaten]
+        rate = f"{row.bits_per_pixel:.3f}"
+        # A rival that cannot be as small is shown with the bytes it needs, not left out.
+        rate += f" (above the budget in {row.over})" if row.over else ""
+        lines.append(
+            f"| {row.stored} | {row.method} | {rate} | {row.psnr:.2f} | {row.ssim:.4f} | "
+            f"{beaten[0]} | {beaten[1]} |"
+        )
+    return "\n".join(lines) + "\n"

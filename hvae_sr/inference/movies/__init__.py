@@ -1,0 +1,134 @@
+"""Movies: every frame upscaled, everything else copied. Needs the extra `hvae-sr[movies]`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hvae_sr import __version__
+from hvae_sr.errors import MovieError
+
+if TYPE_CHECKING:
+    from hvae_sr.modeling import SuperResolutionModel
+
+SUFFIXES = (
+    ".mp4",
+    ".mkv",
+    ".mov",
+    ".webm",
+    ".m4v",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".wmv",
+    ".flv",
+    ".ogv",
+    ".3gp",
+)
+CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}  # written here
+
+
+def is_movie(path: Path) -> bool:
+    """Whether a path is a file whose suffix names a movie format that is read here."""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def upscale_movie(
+    source: Path,
+    target: Path,
+    model: "SuperResolutionModel",
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    consistent: bool = False,
+    tile: int | None = None,
+    dtype: str = "float32",
+    size: tuple[int, int] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> None:
+    """Enlarge every frame of a movie; copy its sound, subtitles, chapters and tags.
+
+    Each frame keeps its own time, so a variable frame rate stays one. Audio and subtitle streams
+    are copied packet by packet, never encoded again; fonts are copied into Matroska, while cover
+    pictures, further video streams and data streams are left out. Rotation and mirroring are
+    applied to the pixels. The colour matrix, range, primaries and transfer are kept; where no
+    matrix is named, the one players assume at the source's size is applied and then named, since
+    they would assume another at the larger size. Frames are encoded with 4:2:0 chroma, which at
+    twice the size loses none, by H.264 (VP9 in WebM) at a nearly transparent quality. It needs
+    even sides: an odd one is widened by repeating its last row or column.
+
+    The movie is first read through without decoding, so that one cut short is refused before the
+    long work. Then a decoder, the model and an encoder work side by side, joined by queues of
+    four frames: memory does not grow with the length. `target` appears when it is complete.
+
+    Args:
+        source: a movie of 8 bits a colour.
+        target: its suffix chooses the container: .mp4, .mkv, .mov or .webm.
+        model: any model; it runs in the calling thread, on its own device.
+        temperature: as in `model.upscale`.
+        seed: of the latent noise, the same for every frame, so that nothing flickers.
+        consistent: project every frame onto those whose LR version is the source's.
+        tile: side of the tiles in LR pixels; left out, chosen from the memory there is.
+        dtype: what the model computes in.
+        size: (width, height) to fit into, keeping the aspect ratio, sides rounded down to even.
+            The model runs until frames are at least that large, at most three times, then
+            antialiased bicubic resampling shrinks them.
+        progress: called after each frame with the frames done and how many there are, as far as
+            the source's packets tell (None when they do not).
+
+    Raises:
+        MovieError: in one sentence, when PyAV is missing; for a source that is damaged, cut
+            short, interlaced, transparent, HDR, of more than 8 bits or too large; for a stream
+            the container cannot hold; and when the target cannot be written.
+        PictureError: when three passes do not reach the size.
+        ValueError: when a temperature is given to a model with one answer.
+    """
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise MovieError('movies need PyAV: pip install "hvae-sr[movies]"') from error
+    from hvae_sr.inference.files import written_whole
+    from hvae_sr.inference.movies import line, reading, writing
+    from hvae_sr.inference.movies.enlarging import Enlarger
+    from hvae_sr.serialization import sync
+
+    source, target = Path(source), Path(target)
+    writing.container_of(target)
+    options: dict[str, Any] = {
+        "temperature": temperature,
+        "seed": seed,
+        "consistent": consistent,
+        "tile": tile,
+        "dtype": dtype,
+    }
+    facts = reading.survey(source)
+    enlarger = Enlarger(model, facts, size, options, progress)
+    record = {
+        "model": model.name,
+        "revision": model.revision,
+        "scale": model.scale,
+        "temperature": temperature,
+        "seed": seed,
+        "consistent": consistent,
+        "dtype": dtype,
+        "size": list(size) if size else None,
+        "version": __version__,
+    }
+
+    def write(scratch: Path) -> None:
+        with (
+            reading.opened(source) as movie,
+            writing.Writer(scratch, target, movie, facts, enlarger.size) as writer,
+        ):
+            writer.note("hvae_sr " + json.dumps(record, separators=(",", ":")))
+            frames = reading.items(movie, facts, list(writer.copies), source)
+            line.run(frames, enlarger, writer.write)
+        sync(scratch)
+
+    try:
+        written_whole(target, write)
+    except OSError as error:
+        raise MovieError(f"{target} could not be written: {error.strerror}") from error

@@ -1,0 +1,242 @@
+"""Movies in: checked before the long work, then frames and packets in the order of the file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+
+from hvae_sr.errors import MovieError
+from hvae_sr.inference.movies.colours import Colours, ToRGB
+
+# Playlists and their like, which make a decoder open other files or addresses, are not among them.
+DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg"
+LARGEST_FRAME = 2**25  # pixels of a source's frame: 8K
+TOLERANCE = 1.0  # seconds that a container may promise and not hold
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of the movie.
+
+    Args:
+        pixels: (h, w, 3) RGB, upright.
+        pts: when it is shown, in units of `Facts.time_base`.
+        duration: for how long, in the same units; 0 when the source does not say.
+    """
+
+    pixels: np.ndarray
+    pts: int
+    duration: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A quarter turn or mirroring of pixels: first swap the axes, then reverse them."""
+
+    swapped: bool
+    rows: bool
+    columns: bool
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """(h, w, 3) -> (h, w, 3), or (w, h, 3) when the axes are swapped."""
+        if self.swapped:
+            pixels = pixels.swapaxes(0, 1)
+        if self.rows:
+            pixels = pixels[::-1]
+        if self.columns:
+            pixels = pixels[:, ::-1]
+        return np.ascontiguousarray(pixels)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a movie before its frames are decoded.
+
+    Args:
+        index: of the video stream.
+        width, height: of an upright frame, in pixels.
+        aspect: width of an upright pixel divided by its height.
+        frames: about how many there are; None when unknown.
+        time_base: the unit of times, in seconds.
+        rate: frames per second, on average.
+    """
+
+    index: int
+    width: int
+    height: int
+    aspect: Fraction
+    turn: Turn
+    colours: Colours
+    frames: int | None
+    time_base: Fraction
+    rate: Fraction
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn a decoder's errors into one sentence about this file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MovieError(f"{path.name} is not there") from error
+    except PermissionError as error:
+        raise MovieError(f"{path.name} may not be read: change its permissions") from error
+    except av.DecoderNotFoundError as error:
+        raise MovieError(f"{path.name} uses a codec that is not known here") from error
+    except av.FFmpegError as error:
+        raise MovieError(
+            f"{path.name} is damaged, cut short or no movie in a format read here: "
+            "export it again from its source"
+        ) from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A movie file, open for reading: local, and never a playlist that leads elsewhere."""
+    options = {
+        "format_whitelist": DEMUXERS,
+        "protocol_whitelist": "file",
+        "max_pixels": str(LARGEST_FRAME),
+    }
+    with readable(path):
+        movie = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
+    with movie:
+        yield movie
+
+
+def survey(path: Path) -> Facts:
+    """Read a movie through, decoding its first frame only, and check that it can be upscaled.
+
+    Raises:
+        MovieError: see `upscale_movie`.
+    """
+    with opened(path) as movie, readable(path):
+        stream = _main_video(movie, path)
+        first, packets, end = None, 0, 0.0
+        for packet in movie.demux():
+            if packet.is_corrupt:
+                raise _damaged(path)
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream_index == stream.index:
+                packets += bool(packet.size) and not packet.is_discard
+                if first is None:
+                    first = next(iter(packet.decode()), None)
+        promised = ((movie.start_time or 0) + (movie.duration or 0)) / av.time_base
+        if end < promised - TOLERANCE:
+            raise _damaged(path)
+        if first is None:
+            raise MovieError(f"{path.name} holds no picture that can be decoded")
+        return _facts(first, packets, stream, path)
+
+
+def items(movie: Any, facts: Facts, copied: list[int], path: Path) -> Iterator[Any]:
+    """Every frame as `Frame`, every packet of the copied streams as it is, in file order.
+
+    Raises:
+        MovieError: for damage, or frames that change their size or go back in time.
+    """
+    stream = movie.streams[facts.index]
+    _bound(stream)
+    to_rgb, latest = ToRGB(facts.colours), None
+    with readable(path):
+        for packet in movie.demux([stream, *(movie.streams[index] for index in copied)]):
+            if packet.stream_index != facts.index:
+                if packet.size:
+                    yield packet
+                continue
+            for frame in packet.decode():
+                item = _upright(frame, facts, to_rgb, path)
+                if latest is not None and item.pts <= latest:
+                    raise MovieError(
+                        f"{path.name} has frames whose times do not rise: remux it first, "
+                        "for example with ffmpeg -i IN -c copy OUT.mkv"
+                    )
+                latest = item.pts
+                yield item
+
+
+def _main_video(movie: Any, path: Path) -> Any:
+    flag = av.stream.Disposition.attached_pic
+    streams = [stream for stream in movie.streams.video if not stream.disposition & flag]
+    if not streams:
+        raise MovieError(f"{path.name} has no moving pictures")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise MovieError(f"{path.name} uses a codec that is not known here")
+    _check_size(stream.codec_context.width, stream.codec_context.height, path)
+    _bound(stream)
+    return stream
+
+
+def _bound(stream: Any) -> None:
+    """Use all cores, and let no frame be larger than the header promised."""
+    stream.codec_context.options = {"max_pixels": str(LARGEST_FRAME)}
+    stream.thread_type = "AUTO"
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    if width * height > LARGEST_FRAME:
+        raise MovieError(
+            f"{path.name} has frames of {width}x{height}: at most {LARGEST_FRAME} pixels are read"
+        )
+
+
+def _damaged(path: Path) -> MovieError:
+    return MovieError(
+        f"{path.name} is damaged or cut short: fetch it again, or keep what is whole with "
+        "ffmpeg -fflags +discardcorrupt -i IN -c copy OUT.mkv"
+    )
+
+
+def _facts(frame: Any, packets: int, stream: Any, path: Path) -> Facts:
+    turn = _turn(frame, path)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    width, height = frame.width, frame.height
+    if turn.swapped:
+        width, height, aspect = height, width, 1 / aspect
+    return Facts(
+        index=stream.index,
+        width=width,
+        height=height,
+        aspect=aspect,
+        turn=turn,
+        colours=Colours.of(frame, path.name),
+        frames=packets or None,
+        time_base=stream.time_base,
+        rate=stream.average_rate or stream.guessed_rate or Fraction(25),
+    )
+
+
+def _turn(frame: Any, path: Path) -> Turn:
+    """From the display matrix (a b 0, c d 0, x y 1), by which x' = ax + cy and y' = bx + dy."""
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return Turn(False, False, False)
+    a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()
+    if b == c == 0 and a and d:
+        return Turn(False, d < 0, a < 0)
+    if a == d == 0 and b and c:
+        return Turn(True, b < 0, c < 0)
+    raise MovieError(f"{path.name} is turned by other than quarter turns: turn it upright first")
+
+
+def _upright(frame: Any, facts: Facts, to_rgb: ToRGB, path: Path) -> Frame:
+    if frame.interlaced_frame:
+        raise MovieError(
+            f"{path.name} is interlaced: deinterlace it first, for example with ffmpeg -vf bwdif"
+        )
+    if frame.is_corrupt:
+        raise _damaged(path)
+    pixels = facts.turn(to_rgb(frame).to_ndarray())
+    if frame.pts is None or pixels.shape[:2] != (facts.height, facts.width):
+        raise MovieError(
+            f"{path.name} has frames without a time or of several sizes: encode it again first"
+        )
+    return Frame(pixels, frame.pts, frame.duration or 0)
