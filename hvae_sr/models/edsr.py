@@ -20,10 +20,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, depth: int):
         super().__init__()
-        self.body = nn.Sequential(
-            plain3x3(width, width), nn.ReLU(inplace=True), plain3x3(width, width, "relu")
-        )
-        scaled(self.body[2], 0.5 * depth**-0.5)
+        last = scaled(plain3x3(width, width, "relu"), 0.5 * depth**-0.5)
+        self.body = nn.Sequential(plain3x3(width, width), nn.ReLU(inplace=True), last)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
