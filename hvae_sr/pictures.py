@@ -202,7 +202,7 @@ def _profile_and_size(image: Image.Image) -> dict[str, Any]:
         dpi = tuple(float(value) for value in image.info.get("dpi", ()))
     except (TypeError, ValueError, ZeroDivisionError):
         dpi = ()
-    if len(dpi) == 2 and all(math.isfinite(value) and 0 < value < 2**16 for value in dpi):
+    if len(dpi) == 2 and all(math.isfinite(value) and 1 < value < 2**16 for value in dpi):
         info["dpi"] = dpi
     return info
 

@@ -142,6 +142,38 @@ def test_projection_is_consistent_and_in_range(name: str, scale: int):
 
 
 @every
+def test_projection_of_a_picture_that_nothing_clips_is_the_nearest_of_all(name: str, scale: int):
+    """Against least squares with the dense matrix of A, in float64."""
+    degradation = Degradation(name, scale)
+    start = 0.3 + 0.4 * torch.rand(1, 1, 3 * scale, 4 * scale)
+    lr = degradation.linear(start + 0.02 * torch.randn_like(start))
+    pixels = 12 * scale**2
+    basis = torch.eye(pixels, dtype=torch.float64).view(pixels, 1, *start.shape[-2:])
+    dense = degradation.linear(basis).flatten(1).T
+    missing = (lr.double().flatten() - dense @ start.double().flatten()).unsqueeze(1)
+    change = torch.linalg.lstsq(dense, missing, driver="gelsd").solution
+    found = degradation.project(start, lr, rounds=1)
+    assert torch.allclose(found.flatten(), start.flatten() + change.flatten().float(), atol=1e-5)
+    assert psnr(degradation.linear(found), lr) >= 60
+    assert torch.allclose(degradation.project(found, lr), found, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_windows_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch):
+    scale, hr = 2, random_pictures(1, 3, 2 * 140, 2 * 101)
+    degradation = Degradation(name, scale)
+    lr = degradation(hr.flip(-1))
+    windowed = [degradation.residual(hr, lr), degradation.project(hr, lr, rounds=1)]
+    windowed.append(degradation.adjoint(lr))
+    monkeypatch.setattr("hvae_sr.degradation.WINDOW", 1000)
+    whole = [degradation.residual(hr, lr), degradation.project(hr, lr, rounds=1)]
+    whole.append(degradation.adjoint(lr))
+    for one, other in zip(windowed, whole, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    assert torch.allclose(whole[0], lr - degradation.linear(hr), atol=2e-6)
+
+
+@every
 def test_projection_of_unrelated_noise_only_takes_more_rounds(name: str, scale: int):
     degradation = Degradation(name, scale)
     lr = degradation(smooth_pictures(1, 3, 8 * scale, 8 * scale))

@@ -1,5 +1,6 @@
 """The contract that every model keeps, on tiny models of each class."""
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -28,7 +29,8 @@ from torch import Tensor
 import hvae_sr
 from hvae_sr import modeling
 from hvae_sr.degradation import Degradation, enlarge, quantise
-from hvae_sr.errors import ModelError, PictureError
+from hvae_sr.distributions import Noise
+from hvae_sr.errors import ModelError
 from hvae_sr.models import HVAE, VAE
 from hvae_sr.pictures import to_tensor
 from hvae_sr.training.recipes import PRESETS
@@ -142,9 +144,13 @@ class TestSamples:
         one, same, other = (model.upscale(lr, num_samples=2, seed=s) for s in (1, 1, 2))
         assert torch.equal(one, same)
         assert not torch.equal(one, other)
-        generator = torch.Generator().manual_seed(1)
-        assert torch.equal(one, model.upscale(lr, num_samples=2, generator=generator))
-        assert not torch.equal(one, model.upscale(lr, num_samples=2, generator=generator))
+
+    def test_a_generator_gives_the_seed(self, name: str):
+        model, (_, lr) = self.model(name), pair()
+        first, second = (torch.Generator().manual_seed(1) for _ in range(2))
+        one, same = (model.upscale(lr, num_samples=2, generator=g) for g in (first, second))
+        assert torch.equal(one, same)
+        assert not torch.equal(one, model.upscale(lr, num_samples=2, generator=first))
 
     def test_seed_and_generator_exclude_each_other(self, name: str):
         with pytest.raises(ValueError, match="not both"):
@@ -266,15 +272,34 @@ class TestSizes:
         with pytest.raises(ValueError, match=r"\(N, 3, h, w\)"):
             TINY[name]().upscale(torch.zeros(shape))
 
-    def test_too_large_for_one_pass(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(modeling, "LARGEST_PASS", 100)
-        model = tiny_hvae()
-        model.upscale(torch.zeros(1, 3, 10, 10))
-        for picture in (torch.zeros(1, 3, 10, 11), Image.new("L", (11, 10))):
-            with pytest.raises(PictureError, match="at most 100 pixels"):
-                model.upscale(picture)
-        with pytest.raises(PictureError, match="fewer samples"):
-            model.upscale(torch.zeros(1, 3, 10, 10), num_samples=2)
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+    def test_integers_are_refused(self, dtype: torch.dtype):
+        with pytest.raises(ValueError, match="divide by 255"):
+            tiny_hvae().upscale(torch.zeros(1, 3, 4, 4, dtype=dtype))
+
+
+class TestName:
+    def test_a_fresh_model_is_called_by_its_class(self):
+        assert (tiny_hvae().name, tiny_hvae().revision) == ("HVAE", None)
+
+    def test_a_folder_gives_its_name_and_a_hash_of_its_weights(self, saved: Path):
+        model = hvae_sr.load(saved)
+        digest = hashlib.sha256((saved / "model.safetensors").read_bytes()).hexdigest()
+        assert (model.name, model.revision) == ("model", digest[:12])
+        assert "name" not in model.config and not any("name" in key for key in model.state_dict())
+        tiny_hvae(latent=3).save_pretrained(saved)
+        assert hvae_sr.load(saved).revision != model.revision
+
+    def test_a_repository_gives_its_commit(self, saved: Path, monkeypatch: pytest.MonkeyPatch):
+        cache = saved.parent / "snapshots" / "0123abcd"
+        saved.rename(cache.parent.mkdir() or cache)
+        monkeypatch.setattr(modeling, "hf_hub_download", lambda _, name, **__: str(cache / name))
+        model = hvae_sr.load("owner/name")
+        assert (model.name, model.revision) == ("owner/name", "0123abcd")
+
+    @pytest.mark.parametrize("name", list(hvae_sr.bundled())[:1])
+    def test_a_bundled_model_has_the_name_it_is_loaded_by(self, name: str):
+        assert hvae_sr.load(name).name == name
 
 
 class TestLoss:
@@ -342,7 +367,8 @@ class TestSample:
         assert model.lr_prior is not None
         generator = torch.Generator().manual_seed(4)
         lr = quantise(model.lr_prior.sample(2, size=(4, 4), temperature=0.9, generator=generator))
-        expected = model.upscale(lr, num_samples=1, temperature=0.9, generator=generator)[:, 0]
+        with torch.no_grad():
+            expected = model.draw(lr, 1, 0.9, Noise(generator))[:, 0].clamp(0, 1)
         assert torch.equal(model.sample(2, size=(16, 16), temperature=0.9, seed=4), expected)
 
     def test_temperature_zero_and_temperatures_of_levels(self):

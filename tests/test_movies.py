@@ -82,7 +82,7 @@ def make(
 
 
 def rich(path: Path) -> Path:
-    """Two languages of sound, a subtitle, a chapter and a title."""
+    """Two languages of sound, a subtitle and its font, a chapter and a title."""
     with av.open(str(path), "w") as movie:
         movie.metadata["title"] = "A film"
         chapter = {"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000)}
@@ -90,6 +90,7 @@ def rich(path: Path) -> Path:
         video = add_video(movie)
         sounds = [movie.add_stream("aac", rate=48000) for _ in range(2)]
         text = movie.add_mux_stream("subrip", time_base=Fraction(1, 1000))
+        movie.add_attachment("a.ttf", "font/ttf", b"letters")
         for stream, language in zip([*sounds, text], ["eng", "deu", "fra"], strict=True):
             stream.metadata["language"] = language
         sounds[0].disposition = av.stream.Disposition.default
@@ -208,6 +209,7 @@ def test_sound_subtitles_chapters_and_tags_are_copied(tmp_path: Path) -> None:
                 old.language,
                 old.disposition,
             )
+        assert [(a.name, a.data) for a in after.streams.attachments] == [("a.ttf", b"letters")]
         assert [c["metadata"] for c in after.chapters()] == [{"title": "Start"}]
         assert after.metadata["title"] == "A film"
         record = json.loads(after.metadata["COMMENT"].removeprefix("hvae_sr "))

@@ -72,8 +72,17 @@ def evaluate(
 
 
 @app.command()
-def benchmark() -> None:
+def benchmark(
+    sections: Annotated[
+        list[str] | None,
+        typer.Argument(help="imports, tiling, speed, batches, training; all when left out."),
+    ] = None,
+) -> None:
     """Print speed and memory as ratios measured in one run on this machine."""
+    from hvae_sr.evaluation.benchmark import SECTIONS
     from hvae_sr.evaluation.benchmark import main as run
 
-    run()
+    for name in sections or ():
+        if name not in SECTIONS:
+            raise typer.BadParameter(f"{name!r} is not one of {', '.join(SECTIONS)}")
+    run(sections or ())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hvae_sr.inference.upscaling import Settings
     from hvae_sr.modeling import SuperResolutionModel
 
-DEFAULT_MODEL = "srcnn-cifar10-x4"
+DEFAULT_MODEL = "photo-cnn-x4"
 
 
 @app.command()
@@ -138,7 +138,7 @@ def _folder(
             bar.total = total
             bar.update()
             if outcome.reason:
-                bar.write(f"hvae-sr: {outcome.reason}", file=sys.stderr)
+                bar.write(f"hvae-sr: {outcome.source}: {outcome.reason}", file=sys.stderr)
 
         result = upscale_folder(
             source, target, model, settings, overwrite=overwrite, progress=report

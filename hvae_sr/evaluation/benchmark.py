@@ -6,10 +6,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from hvae_sr.data import Stack
 from hvae_sr.generative import GenerativeModel
@@ -18,15 +19,33 @@ from hvae_sr.training.loop import Options, Trainer, hardware
 from hvae_sr.training.recipes import PRESETS
 
 REPEATS = 5
+PHOTO_CNN = "photo-cnn-x4"
+SIDES = (80, 160, 320, 500, 1000)  # LR pixels: 0.1 to 16 megapixels of x4 output
+TILE = 256
+LARGE = """
+import resource, sys, time
+import torch, hvae_sr
+
+name, side, tile = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+model = hvae_sr.load(name)
+model.upscale(torch.zeros(1, 3, 8, 8))
+lr = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+model.upscale(lr, tile=tile)
+seconds, peak = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(seconds, before / 2**10, peak / 2**10)
+"""
 
 
-def main() -> None:
-    """Print every figure with what it is compared to."""
+def main(sections: Sequence[str] = ()) -> None:
+    """Print every figure with what it is compared to.
+
+    Args:
+        sections: names from `SECTIONS`; all of them when there are none.
+    """
     print(f"on {hardware(torch.device('cpu'))}, torch {torch.__version__}\n")
-    imports()
-    for name in bundled():
-        upscaling(name)
-    training_overhead("hvae-cifar10-x4")
+    for name in sections or SECTIONS:
+        SECTIONS[name]()
 
 
 def imports() -> None:
@@ -35,6 +54,82 @@ def imports() -> None:
     for statement in ("import hvae_sr", "import hvae_sr; hvae_sr.load"):
         ratio = _seconds(lambda code=statement: _python(code)) / base  # type: ignore[misc]
         print(f"`{statement}` takes {ratio:.2f} x `import torch`")
+
+
+def tiling() -> None:
+    """Peak memory and time of large pictures: both are per output, and neither may explode."""
+    name = PHOTO_CNN if PHOTO_CNN in bundled() else "srcnn-cifar10-x4"
+    print(f"{name} with tiles of {TILE} LR pixels, one process per picture:")
+    first: tuple[float, float] | None = None
+    for side in SIDES:
+        child = subprocess.run(
+            [sys.executable, "-c", LARGE, name, str(side), str(TILE)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        seconds, before, peak = map(float, child.stdout.split())
+        megapixels = (4 * side) ** 2 / 1e6
+        pace, memory = seconds / megapixels, peak - before - megapixels * 12e6 / 2**20
+        line = f"  {megapixels:5.1f} megapixels: {seconds:7.1f} s, {peak:6.0f} MiB at most"
+        if side >= TILE:
+            # Smaller pictures are one tile and take less; from here on only the output grows.
+            first = first or (pace, memory)
+            line += (
+                f"; time per pixel x {pace / first[0]:.2f}, "
+                f"memory beside the output x {memory / first[1]:.2f}"
+            )
+        print(line, flush=True)
+
+
+def speed(side: int = 256) -> None:
+    """`photo-cnn-x4` against an EDSR-baseline of the same torch, on the same picture."""
+    if PHOTO_CNN not in bundled():
+        print(f"{PHOTO_CNN} is not bundled: nothing to compare with EDSR-baseline")
+        return
+    model, peer = load(PHOTO_CNN), EDSRBaseline().eval()
+    lr = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        ours, theirs = _seconds(lambda: model.upscale(lr)), _seconds(lambda: peer(lr))
+    print(
+        f"{PHOTO_CNN}: {side}x{side} -> {4 * side}x{4 * side} takes {ours:.2f} s, "
+        f"{theirs / ours:.1f} x faster than EDSR-baseline "
+        f"({theirs:.2f} s, {torch.get_num_threads()} threads)"
+    )
+
+
+class EDSRBaseline(nn.Module):
+    """The x4 baseline of Lim et al. 2017 (arXiv:1707.02921): 1.5 M parameters, untrained."""
+
+    def __init__(self, width: int = 64, blocks: int = 16):
+        super().__init__()
+
+        def conv(inputs: int, outputs: int) -> nn.Conv2d:
+            return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+        def double() -> list[nn.Module]:
+            return [conv(width, 4 * width), nn.PixelShuffle(2)]
+
+        self.head = conv(3, width)
+        self.body = nn.ModuleList(
+            nn.Sequential(conv(width, width), nn.ReLU(inplace=True), conv(width, width))
+            for _ in range(blocks)
+        )
+        self.end = conv(width, width)
+        self.tail = nn.Sequential(*double(), *double(), conv(width, 3))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """LR (N, 3, h, w) -> (N, 3, 4 h, 4 w)."""
+        features = x = self.head(lr)
+        for block in self.body:
+            x = x + block(x)
+        return self.tail(features + self.end(x))
+
+
+def batches() -> None:
+    """`upscaling` of every bundled model."""
+    for name in bundled():
+        upscaling(name)
 
 
 def upscaling(name: str) -> None:
@@ -92,3 +187,12 @@ def _seconds(action: Callable[[], object]) -> float:
         action()
         times.append(time.perf_counter() - begin)
     return statistics.median(times)
+
+
+SECTIONS: dict[str, Callable[[], None]] = {
+    "imports": imports,
+    "tiling": tiling,  # early: a child's peak memory starts at its parent's
+    "speed": speed,
+    "batches": batches,
+    "training": lambda: training_overhead("hvae-cifar10-x4"),
+}

@@ -49,6 +49,8 @@ class Setting:
     @property
     def title(self) -> str:
         name = TITLES[self.codec]
+        if self == Setting("WEBP", 100):
+            return f"{name} lossless"  # see `save_picture`
         return name if self.quality is None else f"{name} {self.quality}"
 
 
@@ -124,8 +126,8 @@ class FullSize:
     def best_within(self, budget: int) -> int:
         """The highest quality whose file has at most `budget` bytes, by bisection.
 
-        Files grow with quality, but for a few bytes between neighbours. Where even quality 1 is too large it is returned all
-        the same: the caller sees the bytes.
+        Files grow with quality, but for a few bytes between neighbours. Where even quality 1 is
+        too large it is returned all the same: the caller sees the bytes.
         """
         fits, fails = QUALITIES.start, QUALITIES.stop
         while fails - fits > 1:
@@ -260,9 +262,9 @@ def _mean(values: list[float]) -> float:
 
 
 def _encoders(rivals: tuple[str, ...]) -> str:
-    names = {"JPEG": "jpg", "WEBP": "webp", "AVIF": "avif"}
-    versions = [f"{TITLES[codec]} library {features.version(names[codec])}" for codec in rivals]
-    return ", ".join([f"Pillow {pillow_version}", *versions])
+    libraries = {"JPEG": "libjpeg_turbo", "WEBP": "webp", "AVIF": "avif"}
+    versions = [f"{name} {features.version(name)}" for name in map(libraries.get, rivals) if name]
+    return ", ".join([f"Encoders: Pillow {pillow_version}", *versions])
 
 
 def markdown(comparison: Comparison) -> str:

@@ -1,0 +1,365 @@
+"""Windows, blends and the noise field by themselves, and pictures upscaled in tiles."""
+
+import itertools
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from conftest import (
+    Nearest,
+    random_pictures,
+    shaken,
+    smooth_pictures,
+    tiny_hvae,
+    tiny_srcnn,
+    tiny_study_vae,
+)
+from PIL import Image
+from torch import Tensor
+
+from hvae_sr import tiling
+from hvae_sr.degradation import quantise
+from hvae_sr.distributions import Noise, NoiseField
+from hvae_sr.errors import ModelError, PictureError
+from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.tiling import smallest_tile, windows
+
+
+class Count:
+    """Replaces a model's `draw`: notes the sizes of its passes, and may fail in some."""
+
+    def __init__(self, model: SuperResolutionModel, fails: Any = lambda lr, samples: None):
+        self.inner, self.fails, self.sizes = model.draw, fails, []
+        model.draw = self  # type: ignore[method-assign, assignment]
+
+    def __call__(self, lr: Tensor, samples: int, temperature: float, noise: Noise) -> Tensor:
+        self.sizes.append((len(lr) * samples, *lr.shape[-2:]))
+        error = self.fails(lr, samples)
+        if error is not None:
+            raise error
+        return self.inner(lr, samples, temperature, noise)
+
+
+def least(model: SuperResolutionModel) -> int:
+    return smallest_tile(model.context, multiple=model.multiple)
+
+
+CASES = list(itertools.product((1, 29, 40, 41, 77, 333), (40, 64, 128), (0, 3, 10), (1, 2)))
+
+
+class TestWindows:
+    @pytest.mark.parametrize(("length", "tile", "halo", "multiple"), CASES)
+    def test_cover_an_axis(self, length: int, tile: int, halo: int, multiple: int):
+        length *= multiple
+        tile = max(tile, smallest_tile(halo, tiling.RAMP, multiple))
+        cut = windows(length, tile, halo, multiple=multiple)
+        assert len({window.size for window in cut}) == 1
+        assert all(w.start % multiple == 0 and w.size % multiple == 0 for w in cut)
+        assert cut[0].size <= max(tile, 1) and (len(cut) > 1) == (length > tile)
+        total = torch.zeros(length * 3)
+        for window in cut:
+            assert window.start <= window.first < window.last <= window.stop
+            assert window.start == 0 or window.first - window.start >= halo
+            assert window.stop == length or window.stop - window.last >= halo
+            weights = window.weights(3)
+            assert weights.min() > 0
+            total[window.target(3)] += weights
+        assert torch.allclose(total, torch.ones(length * 3), atol=1e-6)
+
+    def test_neighbours_blend_over_the_ramp_and_nowhere_else(self):
+        one, other = windows(100, 64, 4)
+        assert one.last - other.first == tiling.RAMP
+        assert (one.weights(1) < 1).sum() == (other.weights(1) < 1).sum() == tiling.RAMP
+
+    def test_no_more_windows_than_needed(self):
+        assert len(windows(101, 100, 10)) == 2
+        assert len(windows(10_000, 500, 0, ramp=0)) == 20
+
+    def test_tiles_too_small_for_halo_and_ramps_are_refused(self):
+        with pytest.raises(ValueError, match=f"at least {smallest_tile(10)}"):
+            windows(100, smallest_tile(10) - 1, 10)
+
+
+class TestNoiseField:
+    def test_one_block_draws_what_plain_noise_draws(self):
+        window = NoiseField(5, 8, 12, rows=6).window(slice(0, 6), slice(0, 8), slice(0, 12))
+        plain = Noise(5)
+        for finer in (1, 2, 4):
+            like = torch.zeros(6, 3, 8 * finer, 12 * finer)
+            assert torch.equal(window(like), plain(like))
+
+    @pytest.mark.parametrize("finer", [1, 4])
+    def test_windows_see_one_field(self, finer: int):
+        field = NoiseField(5, 150, 70, rows=9)
+        whole = field.window(slice(0, 9), slice(0, 150), slice(0, 70))
+        part = field.window(slice(2, 8), slice(60, 131), slice(7, 66))
+        for _ in range(2):
+            expected = whole(torch.zeros(9, 2, 150 * finer, 70 * finer))
+            found = part(torch.zeros(6, 2, 71 * finer, 59 * finer))
+            crop = expected[2:8, :, 60 * finer : 131 * finer, 7 * finer : 66 * finer]
+            assert torch.equal(found, crop)
+
+    def test_maps_coarser_than_lr(self):
+        field = NoiseField(5, 132, 132, rows=1, multiple=4)
+        whole = field.window(slice(0, 1), slice(0, 132), slice(0, 132))(torch.zeros(1, 2, 33, 33))
+        part = field.window(slice(0, 1), slice(32, 96), slice(60, 132))
+        assert torch.equal(part(torch.zeros(1, 2, 16, 18)), whole[..., 8:24, 15:33])
+
+    def test_is_standard_normal_and_never_repeats(self):
+        field = NoiseField(0, 200, 200, rows=1)
+        noise = field.window(slice(0, 1), slice(0, 200), slice(0, 200))(torch.zeros(1, 1, 200, 200))
+        assert abs(float(noise.mean())) < 0.02 and abs(float(noise.std()) - 1) < 0.02
+        assert len(noise.unique()) > 0.99 * noise.numel()
+
+    def test_large_batches_have_parts_of_their_own(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("hvae_sr.distributions.NOISE_PART", 3 * 16)
+        field, columns = NoiseField(0, 4, 4, rows=8), slice(0, 4)
+        whole = field.window(slice(0, 8), columns, columns)(torch.zeros(8, 1, 4, 4))
+        part = field.window(slice(2, 7), columns, columns)(torch.zeros(5, 1, 4, 4))
+        assert torch.equal(part, whole[2:7])
+        assert len(whole.unique()) == whole.numel()
+
+
+class TestMeasure:
+    def test_the_context_is_what_moves_a_pixel(self):
+        """By brute force: changing the picture outside the context changes nothing."""
+        model = shaken(tiny_hvae())
+        radius = model.context
+        lr, middle = random_pictures(1, 3, 8, 2 * radius + 9), radius + 4
+        changed = lr.clone()
+        changed[..., : middle - radius] = 0
+        changed[..., middle + radius + 1 :] = 1
+        cell = (..., slice(middle * 4, middle * 4 + 4))
+        assert torch.allclose(model.upscale(lr)[cell], model.upscale(changed)[cell], atol=1e-6)
+
+    def test_the_context_of_a_stack_of_convolutions_can_be_counted(self):
+        """Three 3x3 convolutions at LR size, three at twice that: 3 + 1.5 pixels and a cell."""
+        assert tiny_srcnn().context == 5
+
+    def test_pixels_alone_need_none_and_weights_that_are_zero_hide_nothing(self):
+        assert Nearest().context == 0
+        assert tiny_hvae().context == shaken(tiny_hvae()).context
+
+    def test_rounding_hides_nothing(self):
+        """A model that starts from a constant sees the rounded enlargement."""
+        assert tiny_study_vae().context > 0
+
+    def test_is_remembered_but_not_saved(self):
+        model = tiny_srcnn()
+        before, config = set(model.state_dict()), dict(model.config)
+        assert model.context == model.context
+        assert set(model.state_dict()) == before and model.config == config
+
+
+MODELS = {"SRCNN": tiny_srcnn, "HVAE": tiny_hvae}
+
+
+class TestTiles:
+    @pytest.mark.parametrize("name", MODELS)
+    def test_tiled_equals_whole(self, name: str):
+        model = shaken(MODELS[name]())
+        tile = least(model)
+        lr = random_pictures(2, 3, tile + 7, 2 * tile - 5)
+        whole = model.upscale(lr)
+        calls = Count(model)
+        assert torch.allclose(model.upscale(lr, tile=tile), whole, atol=2e-5)
+        assert len(calls.sizes) >= 4
+        assert max(side for _, *sides in calls.sizes for side in sides) <= tile
+
+    def test_samples_do_not_depend_on_tiles_nor_show_seams(self):
+        model = shaken(tiny_hvae())
+        tile = least(model)
+        lr = random_pictures(1, 3, 30, 75)
+        arguments: dict[str, Any] = {"num_samples": 2, "temperature": 1.0, "seed": 3}
+        whole = model.upscale(lr, **arguments)
+        for side in (tile, tile + 9):
+            assert torch.allclose(model.upscale(lr, tile=side, **arguments), whole, atol=5e-5)
+        assert not torch.allclose(whole[:, 0], whole[:, 1], atol=0.01)
+
+    def test_levels_coarser_than_the_picture_are_padded_and_tiled(self):
+        three = {"widths": [8] * 4, "groups": [1] * 4, "blocks": [0] * 4}
+        model = shaken(tiny_hvae(2, start="constant", **three))
+        assert model.multiple == 4
+        for size in [(1, 1), (5, 7)]:
+            assert model.upscale(torch.rand(1, 3, *size)).shape[-2:] == (2 * size[0], 2 * size[1])
+        lr = random_pictures(1, 3, 8, least(model) + 31)
+        arguments: dict[str, Any] = {"temperature": 1.0, "seed": 3}
+        whole = model.upscale(lr, **arguments)
+        assert torch.allclose(model.upscale(lr, tile=least(model), **arguments), whole, atol=5e-5)
+
+    def test_a_constant_picture_stays_constant(self):
+        lr = torch.full((1, 3, 61, 90), 77 / 255)
+        assert torch.equal(
+            quantise(Nearest().upscale(lr, tile=30)), quantise(Nearest().upscale(lr))
+        )
+        model = shaken(tiny_srcnn())
+        grey = torch.full((1, 3, 60, 90), 0.4)
+        tiled, whole = model.upscale(grey, tile=least(model)), model.upscale(grey)
+        assert torch.equal(quantise(tiled), quantise(whole))
+
+    @pytest.mark.parametrize("size", [(1, 1), (1, 500), (333, 77), (3, 20_000), (40, 1)])
+    def test_any_size(self, size: tuple[int, int]):
+        lr = random_pictures(1, 3, *size)
+        expected = lr.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        for tile in (None, 40):
+            assert torch.allclose(Nearest().upscale(lr, tile=tile), expected, atol=1e-6)
+
+    def test_no_border_is_darkened(self):
+        white = Nearest().upscale(torch.ones(1, 3, 100, 100), tile=32)
+        assert white.min() > 0.9999
+
+    @pytest.mark.parametrize("tile", [0, -5, 1, 20])
+    def test_tiles_too_small_are_refused(self, tile: int):
+        with pytest.raises(ValueError, match="tile"):
+            Nearest().upscale(torch.zeros(1, 3, 50, 50), tile=tile)
+
+    def test_an_exception_in_a_tile_reaches_the_caller(self):
+        model = Nearest()
+        calls = Count(model, lambda lr, _: RuntimeError("bug") if len(calls.sizes) == 3 else None)
+        with pytest.raises(RuntimeError, match="bug"):
+            model.upscale(torch.zeros(1, 3, 90, 90), tile=40)
+
+    def test_pictures_in_turn_and_in_threads_do_not_mix(self):
+        model = shaken(tiny_hvae())
+        pictures = [random_pictures(1, 3, 40, 60, seed=s) for s in range(3)]
+        arguments: dict[str, Any] = {"tile": least(model), "temperature": 1.0, "seed": 1}
+        alone = [model.upscale(picture, **arguments) for picture in pictures]
+        with ThreadPoolExecutor(3) as pool:
+            together = list(pool.map(lambda p: model.upscale(p, **arguments), pictures))
+        for one, other in zip(alone, together, strict=True):
+            assert torch.equal(one, other)
+
+
+class TestMemory:
+    @pytest.mark.parametrize(
+        "error",
+        [torch.OutOfMemoryError("full"), MemoryError(), RuntimeError("DefaultCPUAllocator: no")],
+    )
+    def test_running_out_halves_the_tile(self, error: Exception):
+        model, lr = Nearest(), random_pictures(1, 3, 90, 130)
+        expected = model.upscale(lr)
+        calls = Count(model, lambda lr, _: error if lr.shape[-1] > 50 else None)
+        assert torch.allclose(model.upscale(lr), expected, atol=1e-6)
+        sides = [width for *_, width in calls.sizes]
+        assert sides[0] == 130 and 2 <= len(set(sides)) <= 3
+        assert 25 <= max(sides[-4:]) <= 50
+
+    def test_running_out_with_samples_first_takes_fewer_at_once(self):
+        model, lr = shaken(tiny_hvae()), random_pictures(3, 3, 4, 5)
+        arguments: dict[str, Any] = {"num_samples": 4, "seed": 0}
+        expected = model.upscale(lr, **arguments)
+        for most in (5, 3, 1):
+            full = torch.OutOfMemoryError("full")
+            calls = Count(model, lambda lr, s, e=full, m=most: e if len(lr) * s > m else None)
+            assert torch.allclose(model.upscale(lr, **arguments), expected, atol=1e-5)
+            fitting = [answers for answers, *_ in calls.sizes if answers <= most]
+            assert sum(fitting) == 12 and len(fitting) < len(calls.sizes)
+            model.draw = calls.inner  # type: ignore[method-assign]
+
+    def test_running_out_with_the_smallest_tile_says_so(self):
+        model = Nearest()
+        Count(model, lambda *_: torch.OutOfMemoryError("full"))
+        with pytest.raises(PictureError, match="memory"):
+            model.upscale(torch.zeros(1, 3, 90, 90))
+
+    def test_tiles_fit_the_memory_there_is(self, monkeypatch: pytest.MonkeyPatch):
+        model, lr = shaken(tiny_srcnn()), random_pictures(1, 3, 130, 140)
+        expected = model.upscale(lr)
+        assert model._measured is not None
+        calls = Count(model)
+        monkeypatch.setattr(
+            tiling, "available", lambda _: int(80**2 * model._measured.memory / tiling.SHARE)
+        )
+        assert torch.allclose(model.upscale(lr), expected, atol=1e-5)
+        assert len(calls.sizes) > 1
+        assert max(side for _, *sides in calls.sizes for side in sides) <= 80
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
+    def test_half_precision_is_close(self, dtype: Any):
+        model, lr = shaken(tiny_hvae(), 0.02), smooth_pictures(1, 3, 8, 8)
+        half, full = model.upscale(lr, dtype=dtype), model.upscale(lr)
+        assert half.dtype == torch.float32
+        assert 0 < float((half - full).abs().max()) < 0.03
+
+    def test_tiles_that_overflow_are_redone_in_float32(self):
+        class Overflows(Nearest):
+            def forward(self, lr: Tensor) -> Tensor:
+                half = torch.is_autocast_enabled("cpu")
+                return super().forward(lr) + (torch.inf if half and lr.max() > 0.5 else 0)
+
+        lr = torch.zeros(1, 3, 60, 60)
+        lr[..., -1, -1] = 0.9
+        with pytest.warns(UserWarning, match="float32") as noted:
+            answer = Overflows().upscale(lr, tile=40, dtype="bfloat16")
+        assert len(noted) == 1
+        assert torch.allclose(answer, Nearest().upscale(lr), atol=1e-6)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            Overflows().upscale(lr)
+
+    def test_values_that_are_not_finite_are_never_handed_out(self):
+        with pytest.raises(ModelError, match="finite"):
+            Nearest().upscale(torch.full((1, 3, 2, 2), torch.nan))
+
+    def test_unknown_precisions_are_refused(self):
+        for dtype in ("int8", torch.int32):
+            with pytest.raises(ValueError, match="bfloat16"):
+                Nearest().upscale(torch.zeros(1, 3, 2, 2), dtype=dtype)
+
+
+class TestConsistent:
+    def test_tiled_answers_shrink_to_the_input_and_keep_its_colour(self):
+        model = shaken(tiny_srcnn(), 0.02)
+        lr = 0.2 + 0.6 * smooth_pictures(1, 3, 50, 60)
+        answer = model.upscale(lr, tile=least(model), consistent=True)
+        assert model.degradation is not None
+        assert float((model.degradation.linear(answer) - lr).abs().max()) < 1e-3
+        drift = answer.mean(dim=(2, 3)) - lr.mean(dim=(2, 3))
+        assert float(drift.abs().max()) < 2e-3
+        before = model.upscale(lr).mean(dim=(2, 3)) - lr.mean(dim=(2, 3))
+        assert float(before.abs().max()) > 2 * float(drift.abs().max())
+
+
+class TestExplore:
+    def test_says_what_the_answers_have_in_common(self):
+        model, lr = shaken(tiny_hvae()), smooth_pictures(2, 3, 5, 6)
+        found = model.explore(lr, num_samples=3, temperature=0.7, seed=4)
+        samples = model.upscale(lr, num_samples=3, temperature=0.7, seed=4)
+        assert isinstance(found.samples, Tensor) and torch.equal(found.samples, samples)
+        assert isinstance(found.mean, Tensor) and torch.allclose(found.mean, samples.mean(dim=1))
+        assert torch.allclose(found.std, samples.std(dim=1))
+        assert (found.temperature, found.seed) == (0.7, 4)
+        assert model.degradation is not None
+        shrunk = model.degradation.linear(quantise(samples[1, 2:]))
+        expected = -10 * (shrunk - lr[1:]).square().mean().log10()
+        assert float(found.lr_psnr[1, 2]) == pytest.approx(float(expected), abs=1e-3)
+        assert found.lr_psnr.shape == (2, 3)
+
+    def test_the_seed_it_names_repeats_it(self):
+        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        one, other = model.explore(lr), model.explore(lr)
+        assert one.seed != other.seed
+        again = model.upscale(lr, num_samples=8, seed=one.seed)
+        assert isinstance(one.samples, Tensor) and torch.equal(one.samples, again)
+
+    def test_pillow_in_pillow_out(self):
+        found = shaken(tiny_hvae()).explore(Image.new("LA", (5, 4), (90, 200)), num_samples=2)
+        assert isinstance(found.mean, Image.Image) and isinstance(found.samples, list)
+        assert [picture.size for picture in (found.mean, *found.samples)] == [(20, 16)] * 3
+        assert found.mean.mode == found.samples[0].mode
+        assert found.std.shape == (1, 3, 16, 20)
+
+    def test_a_model_with_one_answer_is_sure_of_it(self):
+        model, lr = tiny_srcnn(), smooth_pictures(1, 3, 4, 4)
+        found = model.explore(lr, num_samples=1, temperature=0)
+        assert not found.std.any()
+        with pytest.raises(ValueError, match="one answer"):
+            model.explore(lr)
+
+    def test_identical_pictures_score_a_hundred_decibels(self):
+        found = Nearest().explore(random_pictures(1, 3, 4, 4), num_samples=1, temperature=0)
+        assert float(found.lr_psnr) == pytest.approx(100)
