@@ -162,6 +162,8 @@ class GenerativeModel(SuperResolutionModel):
         )
         inputs = 6 if self.conditional else 3
         self.bottom_up = BottomUp(self.levels, inputs, stem, cell, activation)
+        if self.regression is not None:
+            _amplify_errors(self.bottom_up, stem, likelihood)
         self.top_down = TopDown(self.levels, latent, cell, prior, activation)
         self.likelihood = likelihood
         head = nn.Conv2d(widths[-1], likelihood.channels * stem**2, 1)
@@ -377,21 +379,10 @@ class GenerativeModel(SuperResolutionModel):
         """
         if prior.conditional or prior.scale != 1:
             raise ModelError("a model of LR pictures has scale 1 and starts from a constant")
-        return self._with("lr_prior", prior)
-
-    def with_regression(self, network: SuperResolutionModel) -> Self:
-        """The same model on top of a trained network; weights are shared, not copied.
-
-        Raises:
-            ValueError: when the network is for another scale or degradation.
-        """
-        return self._with("regression", network)
-
-    def _with(self, part: str, model: SuperResolutionModel) -> Self:
-        nested = {"model_class": type(model).__name__, **model.config}
-        joined = type(self)(**{**self.config, part: nested})
-        state = {k: v for k, v in self.state_dict().items() if not k.startswith(f"{part}.")}
-        state |= {f"{part}.{key}": value for key, value in model.state_dict().items()}
+        nested = {"model_class": type(prior).__name__, **prior.config}
+        joined = type(self)(**{**self.config, "lr_prior": nested})
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith("lr_prior.")}
+        state |= {f"lr_prior.{key}": value for key, value in prior.state_dict().items()}
         joined.load_state_dict(state, assign=True)
         return joined.train(self.training)
 
@@ -431,6 +422,17 @@ class GenerativeModel(SuperResolutionModel):
         if len(temperatures) != levels:
             raise ValueError(f"give one temperature, or one for each of the {levels} levels")
         return Guide(temperatures=temperatures, noise=noise or Noise())
+
+
+def _amplify_errors(bottom_up: BottomUp, stem: int, likelihood: Likelihood) -> None:
+    """Let the posteriors hear the errors of the base picture as loudly as the picture itself.
+
+    A trained network leaves errors so small that young posteriors would not notice them.
+    """
+    first = bottom_up.stem[1]
+    assert isinstance(first, nn.Conv2d)
+    with torch.no_grad():
+        first.weight[:, 3 * stem**2 :] *= math.exp(-likelihood.initial_log_scale)
 
 
 def _squashed(likelihood: Likelihood) -> bool:

@@ -344,12 +344,17 @@ class Trainer:
 
 
 def _model(recipe: Recipe) -> SuperResolutionModel:
-    model = SuperResolutionModel.classes[recipe.model](**recipe.arguments)
+    cls = SuperResolutionModel.classes[recipe.model]
     if recipe.regression is None:
-        return model
-    if not isinstance(model, GenerativeModel):
+        return cls(**recipe.arguments)
+    if not issubclass(cls, GenerativeModel):
         raise TrainingError(f"a {recipe.model} has no use for a regression network")
-    return model.with_regression(load(recipe.regression))
+    network = load(recipe.regression)
+    nested = {"model_class": type(network).__name__, **network.config}
+    model = cls(**recipe.arguments, regression=nested)
+    assert model.regression is not None
+    model.regression.load_state_dict(network.state_dict())
+    return model
 
 
 def _take_over(model: SuperResolutionModel, name: str) -> str:

@@ -189,7 +189,7 @@ _PHOTO_CNN = Recipe(
 _PHOTO_HVAE = replace(
     _HVAE,
     arguments={**_HVAE.arguments, "degradation": "bicubic"},
-    steps=3_800,
+    steps=3_200,
     batch_size=16,
     # photographs are smoother than thumbnails: their latents need longer to find what to say
     objective=Objective(quiet=0.2, warmup=0.6, prior_weight=2.0),
