@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hvae_sr.degradation import Degradation
-    from hvae_sr.errors import HvaeSrError, ModelError, PictureError
+    from hvae_sr.errors import HvaeSrError, ModelError, MovieError, PictureError
     from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import bundled, load
     from hvae_sr.modeling import SuperResolutionModel, Upscaled
@@ -23,6 +23,7 @@ _HOMES = {
     "HVAE": "models",
     "HvaeSrError": "errors",
     "ModelError": "errors",
+    "MovieError": "errors",
     "PictureError": "errors",
     "SRCNN": "models",
     "SuperResolutionModel": "modeling",
@@ -46,6 +47,7 @@ __all__ = [  # noqa: RUF022
     "HvaeSrError",
     "ModelError",
     "PictureError",
+    "MovieError",
 ]
 
 

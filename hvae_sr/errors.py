@@ -10,7 +10,7 @@ class ModelError(HvaeSrError, ValueError):
 
 
 class PictureError(HvaeSrError, ValueError):
-    """A picture cannot be read, or is too large for one pass."""
+    """A picture cannot be read, written, or upscaled in the memory there is."""
 
 
 class MovieError(HvaeSrError, ValueError):

@@ -35,6 +35,6 @@ def test_local_links_lead_somewhere():
 
 
 def test_presets_named_in_the_readme_exist():
-    rows = re.findall(r"^\| (`(?:srcnn|vae|hvae)[^|]*`) \| (?:p|one|the)", README, re.M)
+    rows = re.findall(r"^\| (`(?:srcnn|vae|hvae|photo)[^|]*`) \| (?:p|one|the)", README, re.M)
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert named == set(PRESETS)

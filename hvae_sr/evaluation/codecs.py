@@ -263,7 +263,8 @@ def _mean(values: list[float]) -> float:
 
 def _encoders(rivals: tuple[str, ...]) -> str:
     libraries = {"JPEG": "libjpeg_turbo", "WEBP": "webp", "AVIF": "avif"}
-    versions = [f"{name} {features.version(name)}" for name in map(libraries.get, rivals) if name]
+    names = [libraries[codec] for codec in rivals]
+    versions = [f"{name} {features.version(name)}" for name in names]
     return ", ".join([f"Encoders: Pillow {pillow_version}", *versions])
 
 
