@@ -74,7 +74,7 @@ class Degradation:
         """y - A x: (N, C, h, w), in memory that the size of `lr` bounds; see `project`."""
         return lr - self._along(self._along(hr, -1, _operator), -2, _operator)
 
-    def project(self, hr: Tensor, lr: Tensor, rounds: int = 8) -> Tensor:
+    def project(self, hr: Tensor, lr: Tensor, rounds: int = 4) -> Tensor:
         """The nearest picture to `hr` in [0, 1] whose LR version is `lr` ("back-projection").
 
         Every A is separable, A = R x R for the matrix R of one axis, so the exact correction

@@ -23,9 +23,10 @@ def test_snippets_run_as_written(page, tmp_path, monkeypatch):
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGES[page], re.S)
     names: dict = {}
     exec(snippet, names)
-    assert names["picture"].size == (32, 24)
+    larger = (8 * names["model"].scale, 6 * names["model"].scale)
+    assert names["picture"].size == larger
     if "several" in names:
-        assert [picture.size for picture in names["several"]] == [(32, 24)] * 8
+        assert [picture.size for picture in names["several"]] == [larger] * 8
 
 
 def test_local_links_lead_somewhere():
@@ -38,3 +39,11 @@ def test_presets_named_in_the_readme_exist():
     rows = re.findall(r"^\| (`(?:srcnn|vae|hvae|photo)[^|]*`) \| (?:p|one|the)", README, re.M)
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert named == set(PRESETS)
+
+
+def test_every_complaint_is_answered_by_a_test_that_exists():
+    page = (ROOT / "docs" / "complaints.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    there = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert len(named) > 20
+    assert sorted(name for name in named if f"def {name}(" not in there) == []
