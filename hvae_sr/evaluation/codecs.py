@@ -274,7 +274,8 @@ def markdown(comparison: Comparison) -> str:
     lines = [
         f"{count:,} pictures of {comparison.data}, stored by `hvae-sr shrink` for "
         f"{comparison.model} (x{comparison.scale}, degradation `{comparison.degradation}`) and "
-        "restored at temperature 0, beside full-size files of at most as many bytes. Bytes of "
+        "restored at temperature 0, beside full-size files of at most as many bytes, or of "
+        'quality 1 where even that takes more ("above the budget"). Bytes of '
         "whole files: those of `shrink` with their record, the others pixels alone. PSNR and "
         'SSIM of Y, borders included, averaged per picture. "Model ahead" counts pictures '
         "where the restored one scores higher than this line's. "
