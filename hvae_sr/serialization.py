@@ -101,12 +101,12 @@ def load_weights(model: nn.Module, path: Path, device: str | torch.device) -> No
 
     Raises:
         ModelError: for a missing or truncated file, missing, surplus or wrong-shaped tensors, and
-            values that are not finite; the message names the file and the key.
+            values that are not finite, naming the file and the key; for a device that is not there.
     """
     if not path.is_file():
         raise ModelError(f"{path} is missing: a model folder needs {CONFIG} and {WEIGHTS}")
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, framework="pt") as file:
             _check_keys(model, file, path)
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
@@ -118,6 +118,10 @@ def load_weights(model: nn.Module, path: Path, device: str | torch.device) -> No
         if not torch.isfinite(state[key]).all():
             raise ModelError(f"{path}: tensor {key!r} holds NaN or infinite values")
     model.load_state_dict(state, strict=True, assign=True)
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {str(device)!r} cannot be used: {error}") from error
 
 
 def _check_keys(model: nn.Module, file: Any, path: Path) -> None:

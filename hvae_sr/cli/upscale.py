@@ -1,6 +1,5 @@
 """`hvae-sr upscale`: pictures, folders and movies in, larger ones out."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,6 +61,7 @@ def upscale(
     Exit code 1 means that some of its pictures could not be done, each named with the reason.
     """
     from hvae_sr.errors import PictureError
+    from hvae_sr.hub import load
     from hvae_sr.inference.movies import is_movie
     from hvae_sr.inference.sizes import parse_size
     from hvae_sr.inference.upscaling import Settings, default_target
@@ -78,7 +78,7 @@ def upscale(
     )
     if not source.exists():
         raise PictureError(f"{source} is not there")
-    loaded = _load(model, device)
+    loaded = load(model, device=device)
     target = target or default_target(source, loaded, settings)
     if source.is_dir():
         _folder(source, target, loaded, settings, overwrite)
@@ -91,19 +91,6 @@ def upscale(
         _picture(source, target, loaded, settings, overwrite)
 
 
-def _load(name: str, device: str) -> "SuperResolutionModel":
-    import torch
-
-    from hvae_sr.errors import ModelError
-    from hvae_sr.hub import load
-
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device {device!r} cannot be used: {error}") from error
-    return load(name, device=device)
-
-
 def _picture(
     source: Path,
     target: Path,
@@ -111,11 +98,12 @@ def _picture(
     settings: "Settings",
     overwrite: bool,
 ) -> None:
+    from hvae_sr.inference.files import check_free
     from hvae_sr.inference.upscaling import numbered, upscale_file
 
     targets = numbered(target, settings.samples)
     for path in targets:
-        _check_free(path, overwrite)
+        check_free(path, overwrite)
     upscale_file(source, targets, model, settings)
     for path in targets:
         print(path)
@@ -164,11 +152,12 @@ def _movie(
     from tqdm import tqdm
 
     from hvae_sr.errors import PictureError
+    from hvae_sr.inference.files import check_free
     from hvae_sr.inference.movies import upscale_movie
 
     if settings.samples > 1 or settings.quality is not None:
         raise PictureError(f"{source} is a movie: leave --samples and --quality out")
-    _check_free(target, overwrite)
+    check_free(target, overwrite)
     seed = settings.drawn().seed
     with tqdm(unit="frame", disable=None) as bar:
 
@@ -189,13 +178,3 @@ def _movie(
             progress=report,
         )
     print(target)
-
-
-def _check_free(target: Path, overwrite: bool) -> None:
-    """Refuse, before any work, what could not be written after it."""
-    from hvae_sr.errors import PictureError
-
-    if os.path.lexists(target) and not overwrite:
-        raise PictureError(f"{target} exists: add --overwrite to replace it")
-    if not target.parent.is_dir():
-        raise PictureError(f"{target.parent} is no folder: make it first")

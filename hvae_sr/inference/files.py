@@ -97,6 +97,18 @@ def check_target(path: Path) -> str:
     return Image.registered_extensions()[suffix]
 
 
+def check_free(path: Path, overwrite: bool) -> None:
+    """Refuse, before any work, what could not be written after it.
+
+    Raises:
+        PictureError: when the path is taken, unless it may be overwritten, or has no folder.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise PictureError(f"{path} exists: add --overwrite to replace it")
+    if not path.parent.is_dir():
+        raise PictureError(f"{path.parent} is no folder: make it first")
+
+
 def holdable(image: Image.Image, path: Path) -> Image.Image:
     """The picture in a mode that the format of this path can hold.
 

@@ -3,7 +3,6 @@
 Shrinking is the model's own degradation, so what the model sees again is what it was trained on.
 """
 
-import os
 import warnings
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from hvae_sr.errors import ModelError, PictureError
 from hvae_sr.hub import bundled, load
 from hvae_sr.inference.files import (
     LARGEST_FILE,
+    check_free,
     check_target,
     holdable,
     open_picture,
@@ -249,7 +249,7 @@ def shrink_file(
         PictureError: in one sentence, for files and choices that cannot be.
     """
     chosen = codec_quality(target, quality, lossless)
-    _check_free(target, overwrite)
+    check_free(target, overwrite)
     small, shrunk = shrink(open_picture(source), model)
     if small.mode.startswith("I") and check_target(target) != "PNG":
         raise PictureError(f"{source.name} has 16 bits a pixel, which only PNG keeps: use .png")
@@ -284,7 +284,7 @@ def restore_file(
         ModelError: when the model does not fit, or is not bundled.
     """
     check_target(target)
-    _check_free(target, overwrite)
+    check_free(target, overwrite)
     small = open_picture(source)
     try:
         shrunk = Shrunk.parse(read_record(small))
@@ -353,13 +353,6 @@ def _named_model(shrunk: Shrunk) -> str:
             "give it (or its folder) with --model"
         )
     return shrunk.model
-
-
-def _check_free(target: Path, overwrite: bool) -> None:
-    if os.path.lexists(target) and not overwrite:
-        raise PictureError(f"{target} exists: add --overwrite to replace it")
-    if not target.parent.is_dir():
-        raise PictureError(f"{target.parent} is no folder: make it first")
 
 
 def _degradation(model: SuperResolutionModel) -> Degradation:
