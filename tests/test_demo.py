@@ -17,7 +17,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from skimage import data
 
-from hvae_sr import GenerativeModel, pictures
+from hvae_sr import GenerativeModel, load, pictures
 from hvae_sr.demo import launch, shared, spread
 from hvae_sr.demo.examples import SIDE, photographs
 
@@ -204,7 +204,9 @@ def test_consistency_is_reported(upscale: Upscale, small: Path) -> None:
 
 def test_deterministic_model(upscale: Upscale, small: Path, deterministic: str) -> None:
     _, figures, several, heatmap, legend, _ = upscale(small, model=deterministic)
-    assert "96 x 80" in figures and "seed" not in figures and several == [] and heatmap is None
+    scale = load(deterministic).scale
+    assert f"{24 * scale} x {20 * scale}" in figures and "seed" not in figures
+    assert several == [] and heatmap is None
     assert "one answer" in legend
     message = refusal(lambda: upscale(small, model=deterministic, temperature=0.8))
     assert message == f"{deterministic} has one answer: set 1 sample and temperature 0"
