@@ -140,6 +140,9 @@ def test_cards_agree_with_config_and_results(name):
 def test_training_facts_are_of_a_finished_run(name):
     facts = json.loads((BUNDLED[name] / "training.json").read_text())
     assert facts["steps"] == facts["recipe"]["steps"] > 100
+    card = (BUNDLED[name] / "README.md").read_text()
+    for start in (facts.get("initialised_from"), facts.get("regression")):
+        assert start is None or start in card.split("## Training")[1]
 
 
 def test_the_readme_shows_the_measured_tables():

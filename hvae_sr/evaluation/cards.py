@@ -318,6 +318,10 @@ def _training(facts: dict[str, Any]) -> str:
         f"- Command: `{facts['command']}`",
         "- Recipe: every setting is in `training.json`; the weights are the moving average.",
     ]
+    if facts.get("initialised_from"):
+        lines.append(f"- Started from {facts['initialised_from']}.")
+    if facts.get("regression"):
+        lines.append(f"- Stands on {facts['regression']}, whose weights it carries unchanged.")
     if "lr_prior" in facts:
         lines.append("\np(y), the prior of LR pictures, was trained on its own:\n")
         lines.append(_training(facts["lr_prior"]))
