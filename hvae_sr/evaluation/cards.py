@@ -310,8 +310,8 @@ def _metadata(name: str, sets: dict[str, dict[str, Any]]) -> ModelCardData:
 def _training(facts: dict[str, Any]) -> str:
     minutes = f"{facts['minutes']:.0f} minutes"
     lines = [
-        f"- Data: {facts['data']}, and {facts['validation']:,} more held out for validation; test "
-        "pictures were used for the tables above only.",
+        f"- Data: {facts['data']}, and {facts['validation']:,} more held out for validation; no "
+        "test picture was trained on, and nothing was chosen by one.",
         f"- {facts['steps']:,} steps, {facts['images']:,} pictures, {minutes} on "
         f"{facts['hardware']}, precision `{facts['precision']}`, seed {facts['seed']}, "
         f"{facts['skipped_gradients']} gradients dropped, torch {facts['torch']}.",
