@@ -1,17 +1,24 @@
 """What the tests share: tiny models, made-up pictures, and folders that hold a saved model."""
 
 import io
+import socket
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from PIL import Image
+from skimage import data
 from torch import Tensor, nn
 
 from hvae_sr.degradation import enlarge, quantise
 from hvae_sr.modeling import SuperResolutionModel
 from hvae_sr.models import HVAE, SRCNN, VAE
+
+if TYPE_CHECKING:
+    from gradio_client import Client
 
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
@@ -111,6 +118,18 @@ def png_bytes(width: int, height: int, rows: bytes = b"") -> bytes:
     return file.getvalue()
 
 
+def refusal(call: Callable[[], Any]) -> str:
+    """The message of a call that the demo refused: a sentence that tells nothing of the server."""
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as caught:
+        call()
+    message = str(caught.value)
+    assert 20 < len(message) < 250
+    assert "\n" not in message and "Traceback" not in message and "/" not in message
+    return message
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
@@ -128,3 +147,39 @@ def saved(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     tiny_hvae().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def client(demo_port: int, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Client]":
+    """A client of the demo, which serves all test files from one start on the bundled models."""
+    from gradio_client import Client
+
+    from hvae_sr.demo import launch
+
+    blocks = launch(port=demo_port, block=False)
+    yield Client(
+        f"http://127.0.0.1:{demo_port}",
+        verbose=False,
+        analytics_enabled=False,
+        download_files=tmp_path_factory.mktemp("downloads"),
+    )
+    blocks.close()
+
+
+@pytest.fixture(scope="session")
+def photograph() -> Image.Image:
+    return Image.fromarray(data.astronaut()[:200, 150:350]).resize((24, 20))
+
+
+@pytest.fixture
+def small(photograph: Image.Image, tmp_path: Path) -> Path:
+    """A file with `photograph`, 24 x 20 pixels."""
+    photograph.save(tmp_path / "small.png")
+    return tmp_path / "small.png"

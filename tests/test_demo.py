@@ -1,46 +1,25 @@
 """The demo as its visitors and API clients meet it: good pictures, bad files, seeds, limits."""
 
 import re
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from conftest import refusal
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
 from PIL import Image
-from skimage import data
 
 from hvae_sr import GenerativeModel, load, pictures
-from hvae_sr.demo import launch, shared, spread
+from hvae_sr.demo import shared, spread
 from hvae_sr.demo.examples import SIDE, photographs
 
 Upscale = Callable[..., tuple]
-
-
-@pytest.fixture(scope="module")
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def client(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    blocks = launch(port=port, block=False)
-    yield Client(
-        f"http://127.0.0.1:{port}",
-        verbose=False,
-        analytics_enabled=False,
-        download_files=tmp_path_factory.mktemp("downloads"),
-    )
-    blocks.close()
 
 
 @pytest.fixture
@@ -52,30 +31,9 @@ def upscale(client: Client) -> Upscale:
 
 
 @pytest.fixture(scope="module")
-def photograph() -> Image.Image:
-    return Image.fromarray(data.astronaut()[:200, 150:350]).resize((24, 20))
-
-
-@pytest.fixture
-def small(photograph: Image.Image, tmp_path: Path) -> Path:
-    photograph.save(tmp_path / "small.png")
-    return tmp_path / "small.png"
-
-
-@pytest.fixture(scope="module")
 def deterministic() -> str:
     models = shared.shelf()
     return next(name for name, model in models.items() if not isinstance(model, GenerativeModel))
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    """The message of a refused call, checked to be a sentence that tells nothing of the server."""
-    with pytest.raises(AppError) as caught:
-        call()
-    message = str(caught.value)
-    assert 20 < len(message) < 250
-    assert "\n" not in message and "Traceback" not in message and "/" not in message
-    return message
 
 
 def test_first_answer_comes_at_once(upscale: Upscale, small: Path) -> None:
