@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from hvae_sr.inference.files import file_record
+
 sync_api = pytest.importorskip("playwright.sync_api")
 
 ROOT = Path(__file__).parent.parent
@@ -127,6 +129,29 @@ def test_several_samples_and_uncertainty(page: sync_api.Page, photograph: Path) 
     sync_api.expect(thumbnails).to_have_count(3)
     seed = page.get_by_role("spinbutton", name="Seed").first.input_value()
     sync_api.expect(page.get_by_text(f"seed {seed}")).to_be_visible()
+
+
+@pytest.mark.parametrize("key", [None, "Enter"])
+def test_chosen_sample_fills_slider_and_download(
+    page: sync_api.Page, photograph: Path, tmp_path: Path, key: str | None
+) -> None:
+    page.get_by_role("spinbutton", name="Temperature").first.fill("1")
+    page.get_by_role("spinbutton", name="Number of samples").fill("3")
+    press_upscale(page, photograph)
+    page.get_by_text("sample 1 of 3").wait_for()
+    second = page.get_by_role("button", name="Thumbnail 2 of 3")
+    second.press(key) if key else second.click()
+    page.get_by_text("sample 2 of 3").wait_for()
+    source = second.locator("img").get_attribute("src")
+    assert page.locator("#answer img").nth(1).get_attribute("src") == source
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the PNG").click()
+    assert waiting.value.suggested_filename == "cat-x4-2.png"
+    waiting.value.save_as(tmp_path / "out.png")
+    record = file_record(tmp_path / "out.png")
+    assert record is not None and record["sample"] == 2
+    press_upscale(page, photograph)  # the next answers start with the first sample again
+    page.get_by_text("sample 1 of 3").wait_for()
 
 
 def test_deterministic_model_hides_what_it_does_not_use(page: sync_api.Page) -> None:

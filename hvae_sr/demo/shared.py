@@ -2,7 +2,7 @@
 
 import html
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -11,6 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from hvae_sr.errors import HvaeSrError, ModelError, PictureError
+from hvae_sr.evaluation import cards
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import bundled, load
 from hvae_sr.inference.files import open_picture, save_picture
@@ -56,13 +57,26 @@ def can_sample(model: SuperResolutionModel) -> TypeGuard[GenerativeModel]:
     )
 
 
+def described(models: Models) -> list[tuple[str, str]]:
+    """(what a menu says, name) of each model: class, scale, and its PSNR where it was scored."""
+    folders = bundled()
+    choices = []
+    for name, model in models.items():
+        parts = [name, f"{type(model).__name__}, x{model.scale}"]
+        if name in folders and (scored := cards.headline(folders[name])):
+            parts.append(scored)
+        choices.append((" · ".join(parts), name))
+    return choices
+
+
+def first(models: Models) -> str:
+    """The model that menus start with."""
+    return FIRST if FIRST in models else next(iter(models))
+
+
 def menu(models: Models) -> gr.Dropdown:
     """A menu of models that says what each one is."""
-    choices = [
-        (f"{name} · {type(model).__name__}, x{model.scale}", name) for name, model in models.items()
-    ]
-    first = FIRST if FIRST in models else next(iter(models))
-    return gr.Dropdown(choices, value=first, label="Model", filterable=False)
+    return gr.Dropdown(described(models), value=first(models), label="Model", filterable=False)
 
 
 def temperature_slider(value: float, info: str) -> gr.Slider:
@@ -156,18 +170,24 @@ def checked_seed(seed: int | None) -> int:
     return seed
 
 
-def stored(images: Iterable[Image.Image], names: Iterable[str], owner: gr.Image) -> list[str]:
+def stored(
+    images: Sequence[Image.Image],
+    names: Sequence[str],
+    owner: gr.Image,
+    records: Sequence[dict[str, Any] | None] | None = None,
+) -> list[str]:
     """Save pictures where gradio serves them from and, in time, deletes them: their paths.
 
     Args:
         images: what to save, with metadata and depth kept.
         names: what a download of each is called.
         owner: a component of the page, whose cache is used.
+        records: how each was made, written into its file; see `save_picture`.
     """
     Path(owner.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=owner.GRADIO_CACHE))
     paths = []
-    for image, name in zip(images, names, strict=True):
-        save_picture(image, folder / name)
+    for image, name, record in zip(images, names, records or [None] * len(images), strict=True):
+        save_picture(image, folder / name, record=record)
         paths.append(str(folder / name))
     return paths

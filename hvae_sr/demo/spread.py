@@ -1,12 +1,8 @@
 """Where several answers disagree: their per-pixel standard deviation, in colour."""
 
-from collections.abc import Sequence
-
 import numpy as np
-import torch
 from PIL import Image
-
-from hvae_sr import pictures
+from torch import Tensor
 
 # Eight stops of matplotlib's "inferno": even in brightness, readable without colour vision.
 STOPS = (
@@ -21,13 +17,12 @@ STOPS = (
 )
 
 
-def deviation(images: Sequence[Image.Image]) -> np.ndarray:
-    """Standard deviation over at least two pictures of one size: (H, W), in units of 1 / 255.
+def deviation(std: Tensor) -> np.ndarray:
+    """Deviation of each channel (1, 3, H, W) in [0, 1] -> of the pixel (H, W), in units of 1 / 255.
 
     The variance is averaged over the colour channels.
     """
-    stack = torch.cat([pictures.to_tensor(image) for image in images])
-    return stack.var(dim=0).mean(dim=0).sqrt().mul(255).numpy()
+    return std[0].square().mean(dim=0).sqrt().mul(255).numpy()
 
 
 def coloured(values: np.ndarray, top: float) -> Image.Image:

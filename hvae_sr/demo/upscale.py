@@ -2,13 +2,11 @@
 
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import gradio as gr
-import torch
 from PIL import Image
-from torch import Tensor
 
 from hvae_sr import pictures
 from hvae_sr.degradation import enlarge
@@ -25,8 +23,10 @@ from hvae_sr.demo.shared import (
     stored,
     temperature_slider,
 )
+from hvae_sr.errors import PictureError
 from hvae_sr.generative import GenerativeModel
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.inference.upscaling import Settings, records
+from hvae_sr.modeling import SuperResolutionModel, Upscaled
 
 MOST_SAMPLES = 16
 
@@ -40,57 +40,28 @@ IDENTICAL = "At temperature 0 all samples are identical: raise it to see where t
 DETERMINISTIC = "This model has one answer: it has no temperature, no samples and no uncertainty."
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What one press of the button gives.
+class Shown(NamedTuple):
+    """What the slider can show: the files of one press of the button.
 
     Args:
         before: the bicubic enlargement, as large as the answers.
-        images: the answers, at least one.
-        consistency: LR-PSNR of each answer in dB; infinite when it gives back the input exactly.
-        seconds: how long the model took.
+        after: each answer.
+        figures: what there is to say of each.
     """
 
-    before: Image.Image
-    images: list[Image.Image]
-    consistency: list[float]
-    seconds: float
+    before: str
+    after: list[str]
+    figures: list[str]
+
+    def sample(self, index: int) -> tuple[tuple[str, str], str, str]:
+        """Values of the slider, the figures and the download button for one answer."""
+        return (self.before, self.after[index]), self.figures[index], self.after[index]
 
 
-def answer(
-    model: SuperResolutionModel,
-    image: Image.Image,
-    num_samples: int,
-    temperature: float,
-    seed: int,
-    consistent: bool,
-) -> Answer:
-    """Enlarge a picture `num_samples` times in one pass and measure what came out.
-
-    Raises:
-        ValueError: for samples or a temperature asked of a deterministic model.
-    """
-    start = time.perf_counter()
-    images = model.upscale(
-        image,
-        num_samples=num_samples,
-        temperature=temperature,
-        seed=seed,
-        consistent=consistent,
-    )
-    seconds = time.perf_counter() - start
+def bicubic(image: Image.Image, scale: int) -> Image.Image:
+    """The picture enlarged by interpolation, its alpha, greyness and depth kept."""
     lr, rest = pictures.split(image)
-    larger = enlarge(lr, model.scale)[0].clamp(0, 1)
-    before = pictures.join(larger, pictures.enlarged(rest, model.scale))
-    return Answer(before, images, lr_psnr(model, images, lr), seconds)
-
-
-def lr_psnr(model: SuperResolutionModel, images: list[Image.Image], lr: Tensor) -> list[float]:
-    """PSNR in dB between `lr` (1, 3, h, w) and each picture shrunk by the model's degradation."""
-    assert model.degradation is not None
-    shrunk = model.degradation(torch.cat([pictures.to_tensor(image) for image in images]))
-    errors = (shrunk - lr).square().mean(dim=(1, 2, 3))
-    return (-10 * errors.log10()).tolist()
+    return pictures.join(enlarge(lr, scale)[0].clamp(0, 1), pictures.enlarged(rest, scale))
 
 
 def tab(models: Models) -> None:
@@ -105,7 +76,7 @@ def tab(models: Models) -> None:
         seed: int | None,
         consistent: bool,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
-    ) -> tuple[tuple[str, str], str, list[tuple[str, str]], Image.Image | None, str, str]:
+    ) -> tuple[tuple[str, str], str, list[tuple[str, str]], Image.Image | None, str, str, Shown]:
         """Enlarge a picture; answers keep its alpha, greyness and 16-bit depth.
 
         Args:
@@ -123,31 +94,36 @@ def tab(models: Models) -> None:
             all answers when there are several, with the LR-PSNR of each
             the uncertainty map, or null
             the scale of the map, or why there is none
-            the first answer as a PNG file
+            the first answer as a PNG file, which records how it was made
         """
         with readable():
             chosen = models[model]
             _check_choices(model, chosen, num_samples, temperature)
-            seed = checked_seed(seed)
+            settings = Settings(num_samples, temperature, checked_seed(seed), consistent)
             image = read_picture(picture, num_samples)
+            file = Path(str(picture))
             progress(0.1, desc="Upscaling")
-            result = answer(chosen, image, num_samples, temperature, seed, consistent)
-            progress(0.9, desc="Saving")
-            heatmap, legend = _uncertainty(chosen, result.images, temperature)
-            before, *after = stored(
-                [result.before, *result.images],
-                _names(Path(str(picture)).stem, chosen.scale, len(result.images)),
-                box,
+            start = time.perf_counter()
+            found = chosen.explore(
+                image,
+                num_samples=num_samples,
+                temperature=temperature,
+                seed=settings.seed,
+                consistent=consistent,
             )
-        several = list(zip(after, _captions(result.consistency), strict=True))
-        return (
-            (before, after[0]),
-            _figures(chosen, image, result, seed),
-            several if len(several) > 1 else [],
-            heatmap,
-            legend,
-            after[0],
-        )
+            seconds = time.perf_counter() - start
+            progress(0.9, desc="Saving")
+            heatmap, legend = _uncertainty(chosen, found)
+            before, *after = stored(
+                [bicubic(image, chosen.scale), *found.samples],
+                _names(file.stem, chosen.scale, num_samples),
+                box,
+                [None, *records(file, chosen, settings)],
+            )
+        shown = Shown(before, after, _figures(chosen, found, seconds))
+        several = list(zip(after, _captions(found), strict=True)) if num_samples > 1 else []
+        slider, figures, download = shown.sample(0)
+        return slider, figures, several, heatmap, legend, download, shown
 
     with gr.Tab("Upscale", id="upscale"), gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -196,9 +172,10 @@ def tab(models: Models) -> None:
                     columns=4,
                     height="auto",
                     object_fit="contain",
-                    buttons=["download", "fullscreen"],
+                    buttons=[],
+                    allow_preview=False,
                     interactive=False,
-                    label="Samples, with their LR-PSNR",
+                    label="Samples, with their LR-PSNR: choose one to compare and download it",
                     elem_classes="pairs",
                 )
                 heatmap = gr.Image(
@@ -209,6 +186,7 @@ def tab(models: Models) -> None:
                     alt_text="Map of the standard deviation of each pixel over the samples",
                 )
             legend = gr.HTML(_note(ONE_SAMPLE), label="Scale of the map")
+        shown = gr.State()
 
     def show_choices(model: str) -> list[dict]:
         generative = isinstance(models[model], GenerativeModel)
@@ -219,8 +197,18 @@ def tab(models: Models) -> None:
             gr.update(visible=not generative),
         ]
 
-    def show_several(answers: list | None) -> list[dict]:
-        return [gr.update(visible=bool(answers)), gr.update(interactive=True)]
+    def show_several(shown: Shown) -> list[dict]:
+        return [
+            gr.update(visible=len(shown.after) > 1),
+            gr.update(selected_index=0),
+            gr.update(interactive=True),
+        ]
+
+    def show_sample(shown: Shown | None, chosen: gr.SelectData) -> tuple[tuple[str, str], str, str]:
+        with readable():
+            if shown is None or not Path(shown.after[chosen.index]).is_file():
+                raise PictureError("these samples are no longer kept: upscale the picture again")
+            return shown.sample(chosen.index)
 
     name.change(
         show_choices,
@@ -233,15 +221,23 @@ def tab(models: Models) -> None:
     button.click(
         upscale,
         [box, name, num_samples, temperature, seed, consistent],
-        [slider, figures, gallery, heatmap, legend, download],
+        [slider, figures, gallery, heatmap, legend, download, shown],
         api_name="upscale",
         concurrency_id="model",
         show_progress_on=slider,
         scroll_to_output=True,
     ).success(
         show_several,
-        gallery,
-        [several, download],
+        shown,
+        [several, gallery, download],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    gallery.select(
+        show_sample,
+        shown,
+        [slider, figures, download],
         queue=False,
         show_progress="hidden",
         api_visibility="private",
@@ -255,43 +251,45 @@ def _check_choices(
         raise ValueError(f"{name} has one answer: set 1 sample and temperature 0")
 
 
-def _uncertainty(
-    model: SuperResolutionModel, images: list[Image.Image], temperature: float
-) -> tuple[Image.Image | None, str]:
+def _uncertainty(model: SuperResolutionModel, found: Upscaled) -> tuple[Image.Image | None, str]:
     """The map and the HTML under it, which says why when there is no map."""
     if not isinstance(model, GenerativeModel):
         return None, _note(DETERMINISTIC)
-    if len(images) == 1:
+    if len(found.samples) == 1:
         return None, _note(ONE_SAMPLE)
-    if temperature == 0:
+    if found.temperature == 0:
         return None, _note(IDENTICAL)
-    values = spread.deviation(images)
+    values = spread.deviation(found.std)
     top = max(float(values.max()), 1.0)  # below one grey level there is nothing to see
-    return spread.coloured(values, top), spread.legend(top, len(images))
+    return spread.coloured(values, top), spread.legend(top, len(found.samples))
 
 
 def _note(sentence: str) -> str:
     return f'<p class="note">{sentence}</p>'
 
 
-def _figures(model: SuperResolutionModel, image: Image.Image, result: Answer, seed: int) -> str:
-    small, large = pictures.to_tensor(image).shape[-2:], result.images[0].size
-    figures = [
-        f"**{large[0]} x {large[1]}** from {small[1]} x {small[0]}",
-        f"LR-PSNR **{_decibels(result.consistency[0])}**",
-        f"{result.seconds:.2f} s",
+def _figures(model: SuperResolutionModel, found: Upscaled, seconds: float) -> list[str]:
+    """Size, place among the samples, LR-PSNR, time and seed of each answer."""
+    height, width = found.std.shape[-2:]
+    size = f"**{width} x {height}** from {width // model.scale} x {height // model.scale}"
+    count = len(found.samples)
+    return [
+        " · ".join(
+            [
+                size,
+                *([f"sample {index} of {count}"] if count > 1 else []),
+                f"LR-PSNR **{value:.1f} dB**",
+                f"{seconds:.2f} s",
+                *([f"seed {found.seed}"] if isinstance(model, GenerativeModel) else []),
+            ]
+        )
+        for index, value in enumerate(found.lr_psnr[0].tolist(), start=1)
     ]
-    if isinstance(model, GenerativeModel):
-        figures.append(f"seed {seed}")
-    return " · ".join(figures)
 
 
-def _captions(consistency: list[float]) -> list[str]:
-    return [f"{index}: {_decibels(value)}" for index, value in enumerate(consistency, start=1)]
-
-
-def _decibels(value: float) -> str:
-    return f"{value:.1f} dB" if value < float("inf") else "exact"
+def _captions(found: Upscaled) -> list[str]:
+    values = found.lr_psnr[0].tolist()
+    return [f"{index}: {value:.1f} dB" for index, value in enumerate(values, start=1)]
 
 
 def _names(stem: str, scale: int, count: int) -> list[str]:

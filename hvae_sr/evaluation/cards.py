@@ -136,6 +136,19 @@ def tables() -> list[str]:
     return [make(models) for make, models in ((thumbnails, small), (photographs, large)) if models]
 
 
+def headline(folder: Path) -> str | None:
+    """Data set and PSNR of a model's best guess, as "Set5 31.22 dB"; None when never scored.
+
+    Raises:
+        ModelError: when the results are no JSON.
+    """
+    if not (folder / RESULTS).is_file():
+        return None
+    name, report = next(iter(by_set(_read(folder / RESULTS)).items()))
+    shown = name if space_of(report) == "y" else "CIFAR-10"
+    return f"{shown} {report['scores'][_best(report)]['psnr']:.2f} dB"
+
+
 def thumbnails(models: dict[str, dict[str, Any]]) -> str:
     """Models of thumbnails by name, with the report of one data set each, as one table."""
     lines = [
