@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import bundled, load
     from hvae_sr.modeling import SuperResolutionModel, Upscaled
-    from hvae_sr.models import EDSR, HVAE, SRCNN, VAE
+    from hvae_sr.models import EDSR, HVAE, SRCNN, SRGAN, VAE, SRResNet
 
 _HOMES = {
     "Degradation": "degradation",
@@ -26,6 +26,8 @@ _HOMES = {
     "MovieError": "errors",
     "PictureError": "errors",
     "SRCNN": "models",
+    "SRGAN": "models",
+    "SRResNet": "models",
     "SuperResolutionModel": "modeling",
     "Upscaled": "modeling",
     "VAE": "models",
@@ -38,6 +40,8 @@ __all__ = [  # noqa: RUF022
     "bundled",
     "SRCNN",
     "EDSR",
+    "SRResNet",
+    "SRGAN",
     "VAE",
     "HVAE",
     "SuperResolutionModel",

@@ -32,8 +32,8 @@ class BorderConv2d(nn.Conv2d):
         return super().forward(bordered)
 
 
-def conv3x3(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:
-    return _keep_variance(BorderConv2d(inputs, outputs, 3), follows)
+def conv3x3(inputs: int, outputs: int, follows: Follows = "linear", stride: int = 1) -> nn.Conv2d:
+    return _keep_variance(BorderConv2d(inputs, outputs, 3, stride), follows)
 
 
 def plain3x3(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hvae_sr.degradation import enlarge, quantise
 from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.models import HVAE, SRCNN, VAE
+from hvae_sr.models import HVAE, SRCNN, SRGAN, VAE, SRResNet
 
 if TYPE_CHECKING:
     from gradio_client import Client
@@ -57,6 +57,14 @@ def tiny_srcnn(scale: int = 4, **changes: Any) -> SRCNN:
     return SRCNN(scale=scale, **{"widths": [8, 8], "blocks": [1, 1], **changes})
 
 
+def tiny_srresnet(scale: int = 4, **changes: Any) -> SRResNet:
+    return SRResNet(scale=scale, **{"width": 8, "blocks": 1, **changes})
+
+
+def tiny_srgan(scale: int = 4, **changes: Any) -> SRGAN:
+    return SRGAN(scale=scale, **{"width": 8, "blocks": 1, "discriminator": 4, **changes})
+
+
 def tiny_study_vae(**changes: Any) -> VAE:
     """The study's model: the decoder sees z alone."""
     settings = {"prior": "standard", "start": "constant", "activation": "relu"}
@@ -69,8 +77,9 @@ def tiny_lr_prior(**changes: Any) -> HVAE:
     return tiny_hvae(scale=1, **{"start": "constant", **changes})
 
 
-TINY = {"SRCNN": tiny_srcnn, "VAE": tiny_vae, "HVAE": tiny_hvae}
 GENERATIVE = {"VAE": tiny_vae, "HVAE": tiny_hvae}
+DETERMINISTIC = {"SRCNN": tiny_srcnn, "SRResNet": tiny_srresnet, "SRGAN": tiny_srgan}
+TINY = {**DETERMINISTIC, **GENERATIVE}
 
 
 def shaken(model: SuperResolutionModel, amount: float = 0.1) -> SuperResolutionModel:

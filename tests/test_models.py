@@ -107,7 +107,7 @@ def test_consistent_answers_shrink_to_the_input(name: str, scale: int):
     assert model.degradation is not None
     assert psnr(model.degradation(answer), lr) >= 45
     assert psnr(answer, model.upscale(lr)) > 15
-    if name != "SRCNN":
+    if name in GENERATIVE:
         several = model.upscale(lr, num_samples=3, seed=0, consistent=True)
         assert several.shape == (2, 3, 3, 3 * scale, 5 * scale)
         for index in range(3):
@@ -212,11 +212,16 @@ class TestSrcnn:
 
 
 class TestArguments:
-    @pytest.mark.parametrize("wrong", [{"scale": 5}, {"degradation": "blur"}, {"cell": "round"}])
+    @pytest.mark.parametrize("wrong", [{"scale": 5}, {"degradation": "blur"}])
     @every
     def test_unknown_choices_are_refused(self, name: str, wrong: dict[str, Any]):
-        with pytest.raises(ValueError, match=r"scale|degradation|cell"):
+        with pytest.raises(ValueError, match=r"scale|degradation"):
             TINY[name](**wrong)
+
+    @pytest.mark.parametrize("maker", [tiny_srcnn, tiny_vae, tiny_hvae])
+    def test_unknown_cells_are_refused(self, maker: Any):
+        with pytest.raises(ValueError, match="cell"):
+            maker(cell="round")
 
     @pytest.mark.parametrize(
         "wrong",

@@ -108,6 +108,15 @@ _SRCNN = Recipe(
     clip=0.1,
 )
 
+_SRRESNET = Recipe(
+    model="SRResNet",
+    arguments={"scale": 4, "width": 64, "blocks": 6},
+    steps=1_500,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    clip=0.1,
+)
+
 _HVAE = Recipe(
     model="HVAE",
     arguments={
@@ -207,6 +216,16 @@ PRESETS: dict[str, Recipe] = {
         steps=60_000,
         batch_size=128,
         ema=0.999,
+    ),
+    "srresnet-cifar10-x4": _SRRESNET,
+    "srgan-cifar10-x4": replace(
+        _SRRESNET,
+        model="SRGAN",
+        steps=600,
+        learning_rate=5e-4,
+        # the norm is the discriminator's above all: only what would throw it off is clipped
+        clip=10.0,
+        init="srresnet-cifar10-x4",
     ),
     "vae-cifar10-x4": _VAE,
     "vae-study": replace(
