@@ -5,6 +5,7 @@ configuration costs no memory, and compared with the header of the weight file; 
 anything allocated, and never more than the file holds.
 """
 
+import hashlib
 import inspect
 import json
 import os
@@ -122,6 +123,15 @@ def load_weights(model: nn.Module, path: Path, device: str | torch.device) -> No
         model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device {str(device)!r} cannot be used: {error}") from error
+
+
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 of a model's weights: their names and their values as float32, however stored."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _check_keys(model: nn.Module, file: Any, path: Path) -> None:

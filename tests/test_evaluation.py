@@ -13,6 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import hvae_sr
 from hvae_sr.degradation import Degradation
+from hvae_sr.distributions import Noise
 from hvae_sr.evaluation import bounds, cards, metrics, report
 from hvae_sr.evaluation.baselines import LinearMMSE, interpolations
 
@@ -76,14 +77,100 @@ def test_linear_mmse_is_the_least_squares_solution():
     np.testing.assert_allclose(restored, (features @ expected).clip(0, 1), atol=2e-3)
 
 
-def test_log_mean_exp_of_constants_and_its_sign():
-    weights = torch.tensor([[-1000.0, 0.0], [-1000.0, math.log(3)]])
-    torch.testing.assert_close(bounds.log_mean_exp(weights), torch.tensor([-1000.0, math.log(2)]))
+def wave(side: int, half_periods: int, amplitude: float) -> torch.Tensor:
+    """A cosine down the picture, even at both borders: (1, 1, side, side)."""
+    place = (torch.arange(side) + 0.5) / side
+    column = amplitude * torch.cos(math.pi * half_periods * place)
+    return (0.5 + column)[None, None, :, None].expand(1, 1, side, side)
+
+
+@pytest.mark.parametrize(("scale", "side"), [(2, 32), (3, 48), (4, 32)])
+def test_detail_is_the_power_beyond_the_lr_grid(scale, side):
+    last = side // scale  # half periods: as fine as LR pixels can alternate
+    for axes in ((-2, -1), (-1, -2)):
+        below, above = (wave(side, n, 0.3).transpose(*axes) for n in (last, last + 1))
+        assert float(metrics.detail(below, scale)) < 1e-10
+        assert float(metrics.detail(above, scale)) == pytest.approx(0.3**2 / 2, rel=1e-4)
+        assert float(metrics.detail(0.5 * above + below, scale)) == pytest.approx(
+            0.15**2 / 2, rel=1e-4
+        )
+
+
+def test_a_gradient_has_little_detail_though_its_borders_differ():
+    ramp = torch.linspace(0, 1, 32).expand(1, 1, 32, 32)
+    assert float(metrics.detail(ramp, 4)) < 1e-3 * float(ramp.var())
+
+
+def test_sharpness_is_a_share_of_all_pictures_energy():
+    """Half the contrast is a quarter of the energy; a flat picture neither helps nor divides."""
+    flat = torch.full((1, 3, 16, 16), 0.5)
+    hr = torch.cat([random_pictures(1, 3, 16, 16), flat])
+    down = Degradation("area", 4)
+    scores = metrics.score(0.5 + 0.5 * (hr - 0.5), hr, down(hr), down)
+    sums = {key: float(values.sum()) for key, values in vars(scores).items()}
+    assert report._means(sums, 2)["sharpness"] == pytest.approx(0.25, abs=0.01)
+    nothing = metrics.score(flat, flat, down(flat), down)
+    sums = {key: float(values.sum()) for key, values in vars(nothing).items()}
+    assert "sharpness" not in report._means(sums, 1)
+
+
+def test_bicubic_is_smoother_than_the_original_and_noise_is_sharper():
+    references = report.References([smooth_pictures(4).mul(255).byte()], "smooth")
+    scores = report.evaluate(tiny_srcnn().eval(), references)["scores"]
+    assert 0 < scores["bicubic"]["sharpness"] < scores["nearest"]["sharpness"]
+
+
+def test_a_hundred_draws_make_the_bound_of_all_their_weights():
+    """Folded one by one, and of pictures in two batches, as torch computes it at once."""
+    model, hr = shaken(tiny_hvae()), random_pictures(6, 3, 16, 16)
+    pairs = [(part, model.degradation(part)) for part in hr.split(4)]
+    measured = bounds.measure(model, pairs, draws=9, seed=3)
+    noise = Noise(3)
+    with torch.inference_mode():
+        weights = torch.cat(
+            [
+                torch.stack([model.bound(*pair, noise).importance_weight for _ in range(9)])
+                for pair in pairs
+            ],
+            dim=1,
+        )
+    nats = (torch.logsumexp(weights, dim=0) - math.log(9)).mean()
+    assert measured.importance_weighted == pytest.approx(
+        float(-nats) / (math.log(2) * hr[0].numel()), rel=1e-5
+    )
+
+
+def test_active_units_are_those_whose_means_move():
+    """Of two channels the first one's mean moves by 0.2 at one place and by 0.05 at another."""
+    means = torch.zeros(8, 2, 3, 3)
+    signs = torch.tensor([1.0, -1.0] * 4)
+    means[:, 0, 0, 0] = 5 + 0.2 * signs
+    means[:, 0, 1, 1] = 0.05 * signs
+    activity = bounds.Activity()
+    for part in means.split(3):
+        activity.add([part, part.flip(1)])
+    assert activity.units == [[2, 3, 3], [2, 3, 3]]
+    assert activity.active == [1, 1]
+    activity.add([torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)])
+    assert activity.units == activity.active == []
+
+
+def test_units_of_a_sleeping_model_are_inactive():
+    model, hr = tiny_hvae(), random_pictures(4, 3, 16, 16)
+    with torch.no_grad():
+        for levels in model.top_down.levels:
+            for group in levels:
+                group.posterior.last.weight.zero_()
+    measured = bounds.measure(model, [(hr, model.degradation(hr))])
+    assert measured.units == [[2, 4, 4], [2, 8, 8], [2, 8, 8]]
+    assert measured.active == [0, 0, 0]
+    awake = bounds.measure(shaken(model), [(hr, model.degradation(hr))])
+    assert max(awake.active) > 0
 
 
 def test_more_draws_never_loosen_the_bound():
     model, hr = shaken(tiny_hvae()), random_pictures(16, 3, 16, 16)
-    measured = bounds.measure(model, hr, model.degradation(hr), draws=24)
+    measured = bounds.measure(model, [(hr, model.degradation(hr))], draws=24)
     assert measured.importance_weighted < measured.total
     assert measured.total == pytest.approx(measured.distortion + measured.rate)
     assert measured.rate == pytest.approx(sum(measured.rates), rel=1e-5)
@@ -92,8 +179,9 @@ def test_more_draws_never_loosen_the_bound():
 def test_bits_of_x_are_the_sum_of_both_parts():
     model = tiny_hvae().with_lr_prior(tiny_lr_prior()).eval()
     references = report.References([random_pictures(4, 3, 16, 16)], "noise")
-    bits = report.evaluate(model, references)["bits"]
-    assert bits["x"]["total"] == pytest.approx(bits["x given y"]["total"] + bits["y"]["total"] / 16)
+    bits = report.evaluate(model, references, draws=2)["bits"]
+    for key in ("total", "importance_weighted"):
+        assert bits["x"][key] == pytest.approx(bits["x given y"][key] + bits["y"][key] / 16)
 
 
 @pytest.mark.parametrize("model", [tiny_srcnn(), tiny_hvae(), tiny_study_vae()], ids=repr)

@@ -286,7 +286,7 @@ def test_a_card_of_photographs_shows_every_set(name, make, tmp_path):
     assert said in text
     assert ("explore" in text) == (name == "photo-hvae")
     assert "### Set5" in text and "CIFAR" not in text and "Trained on photographs only" in text
-    assert "| picture | PSNR (dB) | SSIM | LR-PSNR (dB) |\n" in text
+    assert "| picture | PSNR (dB) | SSIM | LR-PSNR (dB) | sharpness |\n" in text
 
 
 def test_the_table_of_photographs_puts_models_below_bicubic_at_their_scale(tmp_path):

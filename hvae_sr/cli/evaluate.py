@@ -1,12 +1,23 @@
-"""`hvae-sr evaluate` and `hvae-sr benchmark`: scores, speed, memory."""
+"""`hvae-sr evaluate`, `hvae-sr family` and `hvae-sr benchmark`: scores, speed, memory."""
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hvae_sr.cli.app import Device, Model, app
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DataRoot = Annotated[
+    Path, typer.Option(help="Where torchvision keeps CIFAR-10, and folders of --data lie.")
+]
+TrainData = Annotated[
+    str | None, typer.Option(help="cifar10 or a .npy file, for the linear-MMSE line.")
+]
 
 
 @app.command()
@@ -19,12 +30,8 @@ def evaluate(
             "may be given several times."
         ),
     ],
-    data_root: Annotated[
-        Path, typer.Option(help="Where torchvision keeps CIFAR-10, and folders of --data lie.")
-    ] = Path("data"),
-    train_data: Annotated[
-        str | None, typer.Option(help="cifar10 or a .npy file, for the linear-MMSE line.")
-    ] = None,
+    data_root: DataRoot = Path("data"),
+    train_data: TrainData = None,
     space: Annotated[
         str | None,
         typer.Option(
@@ -45,7 +52,6 @@ def evaluate(
     device: Device = "cpu",
 ) -> None:
     """Score a model beside interpolation, back-projection and linear MMSE."""
-    from hvae_sr import data as sets
     from hvae_sr.evaluation import report
     from hvae_sr.hub import load
 
@@ -54,13 +60,7 @@ def evaluate(
         report.load_references(source, loaded.scale, space=space, limit=limit, root=data_root)
         for source in data
     ]
-    training = None
-    if train_data is not None:
-        training = (
-            sets.cifar10(data_root, train=True)
-            if train_data == "cifar10"
-            else sets.load_array(Path(train_data))
-        )
+    training = _training(train_data, data_root)
     results = report.evaluate_all(
         loaded, references, training=training, samples=samples, draws=iw, seed=seed
     )
@@ -69,6 +69,51 @@ def evaluate(
     if out is not None:
         out.with_suffix(".json").write_text(json.dumps(results, indent=2) + "\n")
         out.with_suffix(".md").write_text(text)
+
+
+@app.command()
+def family(
+    data: Annotated[str, typer.Option(help="cifar10 (test split) or a .npy file of thumbnails.")],
+    data_root: DataRoot = Path("data"),
+    train_data: TrainData = None,
+    limit: Annotated[int, typer.Option(min=1, help="Only the first so many.")] = 1_000,
+    iw: Annotated[int, typer.Option(min=1, help="Draws of the importance-weighted bound.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
+    refresh: Annotated[bool, typer.Option(help="Measure every model anew.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The page to write as well as print.")] = None,
+) -> None:
+    """Compare all bundled thumbnail models: cost, likelihood, pictures, latents.
+
+    A model whose results.json is of other weights, pictures or draws is measured anew, which takes
+    minutes and replaces that file and the model's card; a stopped run goes on where it was.
+    """
+    from hvae_sr.evaluation import family as shelf
+    from hvae_sr.evaluation import report
+
+    members = shelf.gather(
+        report.load_references(data, shelf.TASK.scale, space="rgb", limit=limit, root=data_root),
+        training=_training(train_data, data_root),
+        draws=iw,
+        seed=seed,
+        refresh=refresh,
+        say=lambda message: print(f"hvae-sr: {message}", file=sys.stderr),
+    )
+    sources = f"--data {Path(data).name}"
+    if train_data is not None:
+        sources += f" --train-data {Path(train_data).name}"
+    text = shelf.page(members, f"hvae-sr family {sources} --limit {limit} --iw {iw} --seed {seed}")
+    print(text)
+    if out is not None:
+        out.write_text(text)
+
+
+def _training(source: str | None, root: Path) -> "Tensor | None":
+    """The pictures behind the linear-MMSE line, if any are named."""
+    from hvae_sr import data as sets
+
+    if source is None:
+        return None
+    return sets.cifar10(root, train=True) if source == "cifar10" else sets.load_array(Path(source))
 
 
 @app.command()

@@ -55,9 +55,9 @@ def main(sections: Sequence[str] = ()) -> None:
 
 def imports() -> None:
     """Importing the package, and everything `load` needs, against importing torch alone."""
-    base = _seconds(lambda: _python("import torch"))
+    base = median_seconds(lambda: _python("import torch"))
     for statement in ("import hvae_sr", "import hvae_sr; hvae_sr.load"):
-        ratio = _seconds(lambda code=statement: _python(code)) / base  # type: ignore[misc]
+        ratio = median_seconds(lambda code=statement: _python(code)) / base  # type: ignore[misc]
         print(f"`{statement}` takes {ratio:.2f} x `import torch`")
 
 
@@ -95,7 +95,7 @@ def speed(side: int = 256) -> None:
     model, peer = load(PHOTO_CNN), EDSRBaseline().eval()
     lr = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        ours, theirs = _seconds(lambda: model.upscale(lr)), _seconds(lambda: peer(lr))
+        ours, theirs = median_seconds(lambda: model.upscale(lr)), median_seconds(lambda: peer(lr))
     print(
         f"{PHOTO_CNN}: {side}x{side} -> {4 * side}x{4 * side} takes {ours:.2f} s, "
         f"{theirs / ours:.1f} x faster than EDSR-baseline "
@@ -141,14 +141,14 @@ def upscaling(name: str) -> None:
     """One batched call against single calls: 64 pictures, and 16 samples of one picture."""
     model = load(name)
     pictures = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    batched = _seconds(lambda: model.upscale(pictures))
-    single = _seconds(lambda: [model.upscale(one) for one in pictures.split(1)])
+    batched = median_seconds(lambda: model.upscale(pictures))
+    single = median_seconds(lambda: [model.upscale(one) for one in pictures.split(1)])
     print(f"{name}: 64 pictures at once are {single / batched:.1f} x faster than 64 calls")
     if not isinstance(model, GenerativeModel):
         return
     one = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    batched = _seconds(lambda: model.upscale(one, num_samples=16, temperature=1.0, seed=0))
-    single = _seconds(
+    batched = median_seconds(lambda: model.upscale(one, num_samples=16, temperature=1.0, seed=0))
+    single = median_seconds(
         lambda: [model.upscale(one, num_samples=1, temperature=1.0, seed=s) for s in range(16)]
     )
     print(f"{name}: 16 samples at once are {single / batched:.1f} x faster than 16 calls")
@@ -183,7 +183,7 @@ def _python(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def _seconds(action: Callable[[], object]) -> float:
+def median_seconds(action: Callable[[], object]) -> float:
     """Median time of an action, after one warm-up."""
     action()
     times = []

@@ -1,4 +1,4 @@
-"""PSNR, SSIM and LR-PSNR of pictures rounded to 8 bits, by the field's two conventions.
+"""PSNR, SSIM, LR-PSNR and detail of pictures rounded to 8 bits, by the field's two conventions.
 
 Thumbnails are compared as RGB, whole. Photographs are compared as the tables of the literature
 do it: on Y of BT.601, with a border of `scale` pixels shaved.
@@ -21,12 +21,18 @@ SPACES = ("rgb", "y")
 
 @dataclass(frozen=True)
 class Scores:
-    """PSNR and LR-PSNR in dB, SSIM from -1 to 1, MSE of values in [0, 1]: each (N,)."""
+    """Each (N,): PSNR and LR-PSNR in dB, SSIM from -1 to 1, MSE of values in [0, 1].
+
+    `detail` and `reference_detail` are those of the picture and of its reference; the ratio of
+    their sums over a data set is its sharpness.
+    """
 
     psnr: Tensor
     ssim: Tensor
     lr_psnr: Tensor
     mse: Tensor
+    detail: Tensor
+    reference_detail: Tensor
 
 
 def luma(picture: Tensor) -> Tensor:
@@ -101,6 +107,30 @@ def valid_ssim(picture: Tensor, reference: Tensor) -> Tensor:
     return torch.tensor(values, device=picture.device)
 
 
+def detail(picture: Tensor, scale: int) -> Tensor:
+    """Mean power of pictures above the Nyquist frequency of their LR grid.
+
+    That is where an LR picture says nothing: more than 0.5 / scale cycles per pixel along either
+    axis. Pictures are mirrored at their borders, so that a jump from one border to the opposite
+    one is not taken for detail.
+
+    Args:
+        picture: (N, C, H, W).
+
+    Returns:
+        (N,), the mean over colours.
+    """
+    for axis in (-1, -2):
+        picture = torch.cat([picture, picture.flip(axis)], dim=axis)
+    power = torch.fft.fft2(picture, norm="forward").abs().square()
+    vertical, horizontal = (
+        torch.fft.fftfreq(n, d=1 / n, device=picture.device).abs() * 2 * scale > n
+        for n in picture.shape[-2:]
+    )
+    fine = vertical[:, None] | horizontal[None, :]
+    return (power * fine).sum(dim=(-2, -1)).mean(dim=1)
+
+
 def score(
     picture: Tensor, hr: Tensor, lr: Tensor, degradation: Degradation, space: str = "rgb"
 ) -> Scores:
@@ -131,4 +161,6 @@ def score(
         ssim=similarity(shown, truth),
         lr_psnr=lr_psnr,
         mse=(shown - truth).square().mean(dim=(1, 2, 3)),
+        detail=detail(shown, degradation.scale),
+        reference_detail=detail(truth, degradation.scale),
     )

@@ -12,16 +12,22 @@ from tqdm.auto import tqdm
 from hvae_sr import data, pictures
 from hvae_sr.errors import DataError
 from hvae_sr.evaluation.baselines import LinearMMSE, field_bicubic, interpolations
-from hvae_sr.evaluation.bounds import Bits, measure
+from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.metrics import SPACES, Scores, score
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.inference.files import is_picture, open_picture
 from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.serialization import fingerprint
 from hvae_sr.training.loop import hardware
 
 SAMPLES = {"rgb": 16, "y": 8}  # draws behind "mean of N", for thumbnails and photographs
 CROP = 128  # side of the centre crops on which the bits of photographs are measured
 WINDOW = 11  # side of the window of SSIM
+FLAT = 1e-10  # power of detail, below which a set of pictures has none
+SHARPNESS = (
+    "Sharpness: the energy above the Nyquist frequency of the LR picture, as a share of the "
+    "original's."
+)
 TITLES = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100", "urban100": "Urban100"}
 
 
@@ -178,6 +184,7 @@ def evaluate(
     report: dict[str, Any] = {
         "model_class": type(model).__name__,
         "parameters": sum(p.numel() for p in model.parameters()),
+        "weights": fingerprint(model),
         "scale": model.scale,
         "degradation": model.degradation.name,
         "data": references.name,
@@ -185,13 +192,11 @@ def evaluate(
         "pictures": count,
         "seed": seed,
         "hardware": hardware(model.device),
-        "scores": {
-            name: {key: value / count for key, value in values.items()}
-            for name, values in totals.items()
-        },
+        "scores": {name: _means(sums, count) for name, sums in totals.items()},
     }
     if isinstance(model, GenerativeModel):
         report["samples"] = samples
+        report["draws"] = draws
         report["sample_deviation"] = 255 * deviation / count
         report["bits"] = _bits(model, references, draws, seed)
     return report
@@ -267,6 +272,13 @@ def _add(totals: dict[str, dict[str, float]], name: str, scores: Scores) -> None
         sums[key] = sums.get(key, 0.0) + float(values.double().sum())
 
 
+def _means(sums: dict[str, float], count: int) -> dict[str, float]:
+    """Means over pictures; sharpness is a ratio of sums, so that flat pictures do no harm."""
+    means = {key: value / count for key, value in sums.items()}
+    detail, reference = means.pop("detail"), means.pop("reference_detail")
+    return means | ({"sharpness": detail / reference} if reference > FLAT else {})
+
+
 def _bits(
     model: GenerativeModel, references: References, draws: int, seed: int
 ) -> dict[str, dict[str, Any]]:
@@ -282,15 +294,21 @@ def _bits(
     ]
     pairs = [(hr, model.degradation(hr) if model.conditional else None) for hr in every]
     name = "x given y" if model.conditional else "x"
-    bits = {name: asdict(_mean_bits(model, pairs, draws, seed))}
+    shown = tqdm(pairs, desc=f"bits of {name}", unit="batch")
+    bits = {name: asdict(measure(model, shown, draws=draws, seed=seed))}
     if model.lr_prior is not None:
         small: list[tuple[Tensor, Tensor | None]] = [
             (lr, None) for _, lr in pairs if lr is not None and _fits(model.lr_prior, lr)
         ]
         if small:
-            bits["y"] = asdict(_mean_bits(model.lr_prior, small, draws, seed))
+            shown = tqdm(small, desc="bits of y", unit="batch")
+            bits["y"] = asdict(measure(model.lr_prior, shown, draws=draws, seed=seed))
             share = 1 / model.scale**2
-            bits["x"] = {"total": bits[name]["total"] + share * bits["y"]["total"]}
+            bits["x"] = {
+                key: bits[name][key] + share * bits["y"][key]
+                for key in ("total", "importance_weighted")
+                if bits[name][key] is not None
+            }
     return bits
 
 
@@ -305,32 +323,6 @@ def _centre(hr: Tensor, crop: int | None, multiple: int) -> Tensor:
 
 def _fits(model: GenerativeModel, picture: Tensor) -> bool:
     return all(side % model.reduction == 0 for side in picture.shape[-2:])
-
-
-def _mean_bits(
-    model: GenerativeModel, pairs: list[tuple[Tensor, Tensor | None]], draws: int, seed: int
-) -> Bits:
-    parts = [
-        (len(hr), measure(model, hr, lr, draws=draws, seed=seed))
-        for hr, lr in tqdm(pairs, desc="bits", unit="batch")
-    ]
-    count = sum(weight for weight, _ in parts)
-
-    def mean(values: Iterator[float]) -> float:
-        return sum(w * v for (w, _), v in zip(parts, values, strict=True)) / count
-
-    bounds = [bits.importance_weighted for _, bits in parts]
-    return Bits(
-        total=mean(bits.total for _, bits in parts),
-        distortion=mean(bits.distortion for _, bits in parts),
-        rate=mean(bits.rate for _, bits in parts),
-        rates=[mean(iter(column)) for column in zip(*[b.rates for _, b in parts], strict=True)],
-        nats_per_map=[
-            mean(iter(column)) for column in zip(*[b.nats_per_map for _, b in parts], strict=True)
-        ],
-        importance_weighted=mean(b for b in bounds if b is not None) if draws > 1 else None,
-        draws=draws,
-    )
 
 
 def by_set(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -355,16 +347,22 @@ def space_of(report: dict[str, Any]) -> str:
 
 def _section(report: dict[str, Any]) -> str:
     photographs = space_of(report) == "y"
+    columns = [("PSNR (dB)", "psnr", ".2f"), ("SSIM", "ssim", ".4f")]
+    columns += [("LR-PSNR (dB)", "lr_psnr", ".1f")]
+    columns += [] if photographs else [("MSE", "mse", ".4f")]
+    sharp = any("sharpness" in scores for scores in report["scores"].values())
+    columns += [("sharpness", "sharpness", ".2f")] if sharp else []
     lines = [
         f"x{report['scale']}, degradation `{report['degradation']}`, {report['pictures']:,} "
-        f"pictures of {report['data']}; {convention(report)}, averaged per picture.",
+        f"pictures of {report['data']}; {convention(report)}, averaged per picture."
+        + (f" {SHARPNESS}" if sharp else ""),
         "",
-        "| picture | PSNR (dB) | SSIM | LR-PSNR (dB) |" + ("" if photographs else " MSE |"),
-        "|---|---|---|---|" + ("" if photographs else "---|"),
+        f"| picture | {' | '.join(title for title, _, _ in columns)} |",
+        "|---" * (len(columns) + 1) + "|",
     ]
-    for name, s in report["scores"].items():
-        row = f"| {name} | {s['psnr']:.2f} | {s['ssim']:.4f} | {s['lr_psnr']:.1f} |"
-        lines.append(row + ("" if photographs else f" {s['mse']:.4f} |"))
+    for name, scores in report["scores"].items():
+        cells = [f"{scores[key]:{digits}}" if key in scores else "" for _, key, digits in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     if "bits" not in report:
         return "\n".join(lines) + "\n"
     crops = f", {CROP}x{CROP} centre crops" if photographs else ""
@@ -390,9 +388,10 @@ def convention(report: dict[str, Any]) -> str:
 
 
 def _bits_row(name: str, bits: dict[str, Any]) -> str:
+    bound = bits.get("importance_weighted")
     if "distortion" not in bits:
-        return f"| of {name}, both parts | {bits['total']:.2f} | | |"
-    bound = bits["importance_weighted"]
+        both = f" {bound:.2f} " if bound is not None else " "
+        return f"| of {name}, both parts | {bits['total']:.2f} |{both}| |"
     shown = f"{bound:.2f} ({bits['draws']} draws)" if bound is not None else "not measured"
     rates = ", ".join(f"{rate:.3f}" for rate in bits["rates"])
     split = f"{bits['total']:.2f} = {bits['distortion']:.2f} + {bits['rate']:.2f}"
