@@ -1,23 +1,21 @@
 """Movies: times, sound, colours, refusals, and threads that always end."""
 
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
 from conftest import Nearest, shaken, tiny_hvae
 from torch import Tensor
 
-av = pytest.importorskip("av")
-
-from hvae_sr.errors import HvaeSrError, MovieError  # noqa: E402
-from hvae_sr.inference.movies import is_movie, line, reading, upscale_movie  # noqa: E402
+from hvae_sr.errors import MovieError
+from hvae_sr.inference.movies import is_movie, line, reading, upscale_movie
 
 BUNNY = Path(__file__).parents[2] / "shared" / "data" / "video" / "bigbuckbunny.mp4"
 STEADY = [0, 40, 80, 120, 160, 200]
@@ -474,10 +472,8 @@ def test_absurd_frames_are_refused_before_decoding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make(tmp_path / "in.mp4", STEADY[:1])
-    with monkeypatch.context() as patch:
-        patch.setattr(reading, "LARGEST_FRAME", 500)
-        with pytest.raises(MovieError, match="32x24: at most 500 pixels"):
-            upscale_movie(source, tmp_path / "out.mp4", Nearest())
+    with pytest.raises(MovieError, match="32x24: at most 500 pixels"):
+        reading.survey(source, largest=500)
     monkeypatch.setattr("hvae_sr.inference.movies.enlarging.LARGEST_RESULT", 1000)
     with pytest.raises(MovieError, match="would become 64x48: at most 1000 pixels"):
         upscale_movie(source, tmp_path / "out.mp4", Nearest())
@@ -518,14 +514,6 @@ def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(MovieError, match="could not be written"):
         upscale_movie(source, tmp_path / "nowhere" / "out.mp4", Nearest())
     assert only(tmp_path, "in.mp4")
-
-
-def test_without_pyav_the_error_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(HvaeSrError, match=r'pip install "hvae-sr\[movies\]"'):
-        upscale_movie(tmp_path / "in.mp4", tmp_path / "out.mp4", Nearest())
 
 
 def test_few_frames_are_in_flight_however_slow_the_encoder_is() -> None:

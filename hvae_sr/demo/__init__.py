@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import gradio as gr
 
-from hvae_sr.demo import prior, upscale
+from hvae_sr.demo import movie, prior, upscale
 from hvae_sr.demo.shared import shelf, warm
 from hvae_sr.demo.style import CSS, HEAD, THEME
 from hvae_sr.modeling import SuperResolutionModel
@@ -30,6 +30,7 @@ def build(models: Mapping[str, SuperResolutionModel] | None = None) -> gr.Blocks
         gr.Markdown(HEAD, elem_classes="head")
         with gr.Tabs():
             upscale.tab(models)
+            movie.tab(models)
             prior.tab(models)
     return blocks
 

@@ -69,14 +69,15 @@ def described(models: Models) -> list[tuple[str, str]]:
     return choices
 
 
-def first(models: Models) -> str:
-    """The model that menus start with."""
-    return FIRST if FIRST in models else next(iter(models))
+def first(models: Models, wanted: str = FIRST) -> str:
+    """The model that a menu starts with: `wanted` where it is there."""
+    return wanted if wanted in models else next(iter(models))
 
 
-def menu(models: Models) -> gr.Dropdown:
+def menu(models: Models, wanted: str = FIRST) -> gr.Dropdown:
     """A menu of models that says what each one is."""
-    return gr.Dropdown(described(models), value=first(models), label="Model", filterable=False)
+    value = first(models, wanted)
+    return gr.Dropdown(described(models), value=value, label="Model", filterable=False)
 
 
 def temperature_slider(value: float, info: str) -> gr.Slider:
@@ -126,11 +127,12 @@ def picture_box() -> gr.Image:
         placeholder="Drop a picture here\n- or -\nClick to choose one",
         alt_text="The picture to enlarge",
     )
-    box.preprocess = _uploaded_path
+    box.preprocess = uploaded_path
     return box
 
 
-def _uploaded_path(payload: Any) -> str | None:
+def uploaded_path(payload: Any) -> str | None:
+    """What a box hands over instead of opening the file: where it lies."""
     return None if payload is None else payload.path
 
 
@@ -184,10 +186,15 @@ def stored(
         owner: a component of the page, whose cache is used.
         records: how each was made, written into its file; see `save_picture`.
     """
-    Path(owner.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=owner.GRADIO_CACHE))
+    folder = new_folder(owner)
     paths = []
     for image, name, record in zip(images, names, records or [None] * len(images), strict=True):
         save_picture(image, folder / name, record=record)
         paths.append(str(folder / name))
     return paths
+
+
+def new_folder(owner: gr.Component) -> Path:
+    """An empty folder, its name not to be guessed, in the cache of a component of the page."""
+    Path(owner.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=owner.GRADIO_CACHE))

@@ -1,4 +1,4 @@
-"""Movies: every frame upscaled, everything else copied. Needs the extra `hvae-sr[movies]`."""
+"""Movies: every frame upscaled, everything else copied."""
 
 import json
 from collections.abc import Callable
@@ -80,16 +80,12 @@ def upscale_movie(
             the source's packets tell (None when they do not).
 
     Raises:
-        MovieError: in one sentence, when PyAV is missing; for a source that is damaged, cut
-            short, interlaced, transparent, HDR, of more than 8 bits or too large; for a stream
-            the container cannot hold; and when the target cannot be written.
+        MovieError: in one sentence, for a source that is damaged, cut short, interlaced,
+            transparent, HDR, of more than 8 bits or too large; for a stream the container cannot
+            hold; and when the target cannot be written.
         PictureError: when three passes do not reach the size.
         ValueError: when a temperature is given to a model with one answer.
     """
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise MovieError('movies need PyAV: pip install "hvae-sr[movies]"') from error
     from hvae_sr.inference.files import written_whole
     from hvae_sr.inference.movies import line, reading, writing
     from hvae_sr.inference.movies.enlarging import Enlarger

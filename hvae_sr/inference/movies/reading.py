@@ -110,14 +110,17 @@ def opened(path: Path) -> Iterator[Any]:
         yield movie
 
 
-def survey(path: Path) -> Facts:
+def survey(path: Path, largest: int = LARGEST_FRAME) -> Facts:
     """Read a movie through, decoding its first frame only, and check that it can be upscaled.
+
+    Args:
+        largest: most pixels of a frame, known before one is decoded.
 
     Raises:
         MovieError: see `upscale_movie`.
     """
     with opened(path) as movie, readable(path):
-        stream = _main_video(movie, path)
+        stream = _main_video(movie, path, largest)
         first, packets, end = None, 0, 0.0
         for packet in movie.demux():
             if packet.is_corrupt:
@@ -162,7 +165,7 @@ def items(movie: Any, facts: Facts, copied: list[int], path: Path) -> Iterator[A
                 yield item
 
 
-def _main_video(movie: Any, path: Path) -> Any:
+def _main_video(movie: Any, path: Path, largest: int) -> Any:
     flag = av.stream.Disposition.attached_pic
     streams = [stream for stream in movie.streams.video if not stream.disposition & flag]
     if not streams:
@@ -170,21 +173,21 @@ def _main_video(movie: Any, path: Path) -> Any:
     stream = streams[0]
     if stream.codec_context is None:
         raise MovieError(f"{path.name} uses a codec that is not known here")
-    _check_size(stream.codec_context.width, stream.codec_context.height, path)
-    _bound(stream)
+    _check_size(stream.codec_context.width, stream.codec_context.height, path, largest)
+    _bound(stream, largest)
     return stream
 
 
-def _bound(stream: Any) -> None:
+def _bound(stream: Any, largest: int = LARGEST_FRAME) -> None:
     """Use all cores, and let no frame be larger than the header promised."""
-    stream.codec_context.options = {"max_pixels": str(LARGEST_FRAME)}
+    stream.codec_context.options = {"max_pixels": str(largest)}
     stream.thread_type = "AUTO"
 
 
-def _check_size(width: int, height: int, path: Path) -> None:
-    if width * height > LARGEST_FRAME:
+def _check_size(width: int, height: int, path: Path, largest: int) -> None:
+    if width * height > largest:
         raise MovieError(
-            f"{path.name} has frames of {width}x{height}: at most {LARGEST_FRAME} pixels are read"
+            f"{path.name} has frames of {width}x{height}: at most {largest} pixels are read"
         )
 
 

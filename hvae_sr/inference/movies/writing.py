@@ -35,6 +35,16 @@ def container_of(target: Path) -> str:
     return container
 
 
+def fitting(movie: Any) -> list[str]:
+    """Suffixes of the containers that can hold every stream of an open movie that is copied."""
+    every = [stream for stream in movie.streams if stream.type in COPIED]
+    return [
+        suffix
+        for suffix, container in CONTAINERS.items()
+        if all(_holds(av.open("unwritten", "w", format=container), s) for s in every)
+    ]
+
+
 @contextmanager
 def writable(target: Path) -> Iterator[None]:
     """Turn an encoder's, a container's or the disk's errors into one sentence."""
@@ -136,13 +146,8 @@ class Writer:
 
     def _copy(self, source: Any, movie: Any) -> Any:
         if not _holds(self.output, source):
-            every = [stream for stream in movie.streams if stream.type in COPIED]
-            fitting = [
-                suffix
-                for suffix, container in CONTAINERS.items()
-                if all(_holds(av.open("unwritten", "w", format=container), s) for s in every)
-            ]
-            advice = f"write {' or '.join(fitting)}" if fitting else "remove it from the source"
+            suffixes = fitting(movie)
+            advice = f"write {' or '.join(suffixes)}" if suffixes else "remove it from the source"
             raise MovieError(
                 f"{self.target.suffix} cannot hold stream {source.index} of the source "
                 f"({_name(source)}, {source.type}): {advice}"
