@@ -161,6 +161,27 @@ class TestSrgan:
         assert isinstance(loaded, SRGAN)
         assert same_weights(loaded, model)
 
+    def test_is_sharper_than_its_twin_and_its_players_keep_their_balance(self):
+        """On noise, whose best guess is flat."""
+        shrink = Degradation("gaussian", 4)
+        twin, model = tiny_srresnet(), tiny_srgan(adversarial_weight=0.02, discriminator=8)
+        model.load_state_dict(twin.state_dict(), strict=False)
+        played: list[dict[str, Tensor]] = []
+        for network in (twin, model):
+            optimizer = torch.optim.AdamW(network.parameters(), 2e-3, (0.9, 0.99))
+            for step in range(100):
+                hr = random_pictures(4, 3, 16, 16, seed=step)
+                played.append(network.loss(hr, shrink(hr)))
+                optimizer.zero_grad()
+                played[-1]["loss"].backward()
+                optimizer.step()
+        hr = random_pictures(8, 3, 16, 16, seed=-1)
+        there = high_frequencies(hr)
+        flat, sharp = (high_frequencies(net.upscale(shrink(hr))) / there for net in (twin, model))
+        assert abs(1 - sharp) < abs(1 - flat) - 0.1
+        real, fake = (float(sum(t[key] for t in played[-50:])) / 50 for key in ("real", "fake"))
+        assert 0.05 < fake < 0.5 < real < 0.95
+
     def test_starts_from_a_trained_srresnet(self, tmp_path: Path):
         twin = shaken(tiny_srresnet())
         twin.save_pretrained(tmp_path / "twin")

@@ -81,7 +81,7 @@ class SRGAN(SRResNet):
         scale: int = 4,
         width: int = 64,
         blocks: int = 6,
-        adversarial_weight: float = 1e-3,
+        adversarial_weight: float = 2e-3,
         discriminator: int = 24,
         degradation: str = "gaussian",
     ):

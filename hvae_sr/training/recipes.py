@@ -222,7 +222,6 @@ PRESETS: dict[str, Recipe] = {
         _SRRESNET,
         model="SRGAN",
         steps=600,
-        learning_rate=5e-4,
         # the norm is the discriminator's above all: only what would throw it off is clipped
         clip=10.0,
         init="srresnet-cifar10-x4",
