@@ -14,20 +14,35 @@ if TYPE_CHECKING:
     from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import bundled, load
     from hvae_sr.modeling import SuperResolutionModel, Upscaled
-    from hvae_sr.models import EDSR, HVAE, SRCNN, SRGAN, VAE, SRResNet
+    from hvae_sr.models import (
+        BIVA,
+        EDSR,
+        HVAE,
+        NVAE,
+        SRCNN,
+        SRGAN,
+        SRVAE,
+        VAE,
+        LadderVAE,
+        SRResNet,
+    )
 
 _HOMES = {
+    "BIVA": "models",
     "Degradation": "degradation",
     "EDSR": "models",
     "GenerativeModel": "generative",
     "HVAE": "models",
     "HvaeSrError": "errors",
+    "LadderVAE": "models",
     "ModelError": "errors",
     "MovieError": "errors",
+    "NVAE": "models",
     "PictureError": "errors",
     "SRCNN": "models",
     "SRGAN": "models",
     "SRResNet": "models",
+    "SRVAE": "models",
     "SuperResolutionModel": "modeling",
     "Upscaled": "modeling",
     "VAE": "models",
@@ -44,6 +59,10 @@ __all__ = [  # noqa: RUF022
     "SRGAN",
     "VAE",
     "HVAE",
+    "LadderVAE",
+    "NVAE",
+    "BIVA",
+    "SRVAE",
     "SuperResolutionModel",
     "GenerativeModel",
     "Upscaled",

@@ -10,26 +10,51 @@ import math
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
 ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU}
-CELLS = ("plain", "bottleneck")
+CELLS = ("plain", "bottleneck", "mbconv")
+EXPANSION = 3  # channels of an mbconv cell's middle, for each of its own
+REACH = 2  # radius, in pixels, of its depthwise convolution and of what its gate averages over
 DEEPEST = 64
 Follows = Literal["linear", "relu"]
 
 
-class BorderConv2d(nn.Conv2d):
-    """A 3x3 convolution that repeats the border pixel once on each side.
+def bordered(x: Tensor, radius: int) -> Tensor:
+    """Repeat the border pixels `radius` times on each side: (N, C, H, W).
 
     By concatenation: `padding_mode="replicate"` gives the same numbers, but its gradient does not
     survive `torch.compile` on CPUs (seen with torch 2.14).
     """
+    x = torch.cat([x[:, :, :1]] * radius + [x] + [x[:, :, -1:]] * radius, dim=2)
+    return torch.cat([x[..., :1]] * radius + [x] + [x[..., -1:]] * radius, dim=3)
+
+
+class BorderConv2d(nn.Conv2d):
+    """A convolution that repeats the border pixels, so that sizes stay."""
 
     def forward(self, input: Tensor) -> Tensor:
-        rows = torch.cat([input[:, :, :1], input, input[:, :, -1:]], dim=2)
-        bordered = torch.cat([rows[..., :1], rows, rows[..., -1:]], dim=3)
-        return super().forward(bordered)
+        return super().forward(bordered(input, self.kernel_size[0] // 2))
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation (Hu et al. 2018): each channel times what its surroundings ask for.
+
+    The squeeze averages over a neighbourhood, not the picture: else a tile would not look as it
+    does in the whole, nor a photograph as the thumbnails of training (Chu et al. 2022, "TLC").
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.squeeze = conv1x1(channels, channels // 4)
+        self.excite = nn.Sequential(nn.SiLU(), conv1x1(channels // 4, channels, "relu"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Averaging after the linear squeeze gives the same as before it, on a quarter the channels.
+        around = F.avg_pool2d(bordered(self.squeeze(x), REACH), 2 * REACH + 1, stride=1)
+        return x * self.excite(around).sigmoid()
 
 
 def conv3x3(inputs: int, outputs: int, follows: Follows = "linear", stride: int = 1) -> nn.Conv2d:
@@ -43,6 +68,11 @@ def plain3x3(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2
 
 def conv1x1(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:
     return _keep_variance(nn.Conv2d(inputs, outputs, 1), follows)
+
+
+def depthwise5x5(channels: int) -> nn.Conv2d:
+    conv = BorderConv2d(channels, channels, 2 * REACH + 1, groups=channels)
+    return _keep_variance(conv, "relu")
 
 
 def _keep_variance(conv: nn.Conv2d, follows: Follows) -> nn.Conv2d:
@@ -76,8 +106,9 @@ def cell(kind: str, inputs: int, width: int, outputs: int, activation: str = "si
     """A pre-activated stack of convolutions, (N, inputs, H, W) -> (N, outputs, H, W).
 
     Args:
-        kind: `plain` (two 3x3 convolutions, as in EDSR) or `bottleneck` (1x1, 3x3, 3x3, 1x1 at
-            half the width, as in VDVAE).
+        kind: `plain` (two 3x3 convolutions, as in EDSR), `bottleneck` (1x1, 3x3, 3x3, 1x1 at
+            half the width, as in VDVAE) or `mbconv` (1x1 to three times the width, depthwise 5x5,
+            a gate, 1x1, as in NVAE and MobileNetV2, without batch normalisation).
 
     Raises:
         ValueError: for an unknown kind or activation.
@@ -91,6 +122,10 @@ def cell(kind: str, inputs: int, width: int, outputs: int, activation: str = "si
         middle = width // 2
         layers = [act(), conv1x1(inputs, middle, "relu"), act(), conv3x3(middle, middle, "relu")]
         layers += [act(), conv3x3(middle, middle, "relu"), act(), conv1x1(middle, outputs, "relu")]
+    elif kind == "mbconv":
+        wide = EXPANSION * width
+        layers = [act(), conv1x1(inputs, wide, "relu"), act(), depthwise5x5(wide)]
+        layers += [act(), Gate(wide), conv1x1(wide, outputs, "relu")]
     else:
         raise ValueError(f"cell must be one of {CELLS}, not {kind!r}")
     return Cell(*layers)

@@ -139,6 +139,14 @@ class _WindowNoise(Noise):
         return noise
 
 
+def softplus(raw: Tensor) -> Tensor:
+    """Raw output of a network -> standard deviation, 1 at 0.
+
+    With beta = ln 2 (Efficient-VDVAE, Hazami et al. 2022); never explodes as an exponential does.
+    """
+    return F.softplus(raw, beta=math.log(2))
+
+
 @dataclass
 class DiagonalGaussian:
     """N(mean, std^2), element by element; both (N, latent, H, W)."""
@@ -148,13 +156,9 @@ class DiagonalGaussian:
 
     @classmethod
     def from_raw(cls, raw: Tensor) -> "DiagonalGaussian":
-        """Channels (mean, raw std) of a network -> distribution; raw 0 means N(0, 1).
-
-        The standard deviation is softplus with beta = ln 2 (Efficient-VDVAE, Hazami et al. 2022),
-        which is 1 at 0 and never explodes as an exponential does.
-        """
+        """Channels (mean, raw std) of a network -> distribution; raw 0 means N(0, 1)."""
         mean, std = raw.float().chunk(2, dim=1)
-        return cls(mean, F.softplus(std, beta=math.log(2)) + STD_FLOOR)
+        return cls(mean, softplus(std) + STD_FLOOR)
 
     @classmethod
     def standard(cls, like: Tensor) -> "DiagonalGaussian":

@@ -4,7 +4,7 @@ A subclass says how the parts look (`assemble`); how they work together is writt
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,7 +16,16 @@ from hvae_sr.blocks import conv3x3, depth_to_space, residuals
 from hvae_sr.degradation import enlarge, quantise
 from hvae_sr.distributions import FixedGaussian, Likelihood, Noise, bits_per_dim
 from hvae_sr.errors import ModelError
-from hvae_sr.hierarchy import BottomUp, Guide, Latent, Level, TopDown
+from hvae_sr.hierarchy import (
+    BottomUp,
+    Choices,
+    Evidence,
+    Guide,
+    Latent,
+    LatentGroup,
+    Level,
+    TopDown,
+)
 from hvae_sr.modeling import SuperResolutionModel, factors
 
 Temperature = float | Sequence[float]
@@ -101,6 +110,7 @@ class GenerativeModel(SuperResolutionModel):
     """
 
     levels: list[Level]
+    encodes_once = True  # whether all draws of a picture share what the encoders say
 
     def __init__(
         self,
@@ -119,15 +129,21 @@ class GenerativeModel(SuperResolutionModel):
         widths: list[int],
         groups: list[int],
         blocks: list[int],
-        latent: int,
+        choices: Choices,
         start: str,
         start_blocks: int,
-        prior: str,
         likelihood: Likelihood,
-        cell: str,
-        activation: str = "silu",
+        encoder_cell: str | None = None,
     ) -> None:
         """Build the parts from per-level lists, coarse to fine.
+
+        Args:
+            widths, groups, blocks: see `Level`.
+            choices: what the paper decides about its latents.
+            start: what the top-down state starts from, of `STARTS`.
+            start_blocks: residual cells of the LR encoder.
+            likelihood: p(x | z).
+            encoder_cell: kind of the encoders' cells; left out, that of `choices`.
 
         Raises:
             ValueError: for lists of different lengths, more levels than the scale has steps, or
@@ -155,21 +171,38 @@ class GenerativeModel(SuperResolutionModel):
         self.conditional = start == "lr"
         if not self.conditional:
             likelihood.initial_log_scale = UNCONDITIONAL_LOG_SCALE
+        cell, activation = encoder_cell or choices.cell, choices.activation
         self.start: nn.Module = (
             FromLR(widths[0], start_blocks, cell, activation)
             if self.conditional
             else FromConstant(widths[0])
         )
         inputs = 6 if self.conditional else 3
-        self.bottom_up = BottomUp(self.levels, inputs, stem, cell, activation)
+        self.bottom_up = self._bottom_up_pass(inputs, stem, cell, choices)
         if self.regression is not None:
             _amplify_errors(self.bottom_up, stem, likelihood)
-        self.top_down = TopDown(self.levels, latent, cell, prior, activation)
+        depth = max(1, sum(groups))
+        self.top_down = TopDown(
+            self.levels,
+            [self._groups(level, depth, choices) for level in self.levels],
+            choices.links,
+        )
         self.likelihood = likelihood
         head = nn.Conv2d(widths[-1], likelihood.channels * stem**2, 1)
         nn.init.normal_(head.weight, std=1e-3 if not _squashed(likelihood) else 0.05)
         nn.init.zeros_(head.bias)  # type: ignore[arg-type]
         self.head = nn.Sequential(nn.SiLU(), head, depth_to_space(stem))
+
+    def _bottom_up_pass(self, inputs: int, stem: int, cell: str, choices: Choices) -> BottomUp:
+        return BottomUp(self.levels, inputs, stem, cell, choices.activation)
+
+    def _groups(self, level: Level, depth: int, choices: Choices) -> list[LatentGroup]:
+        return [LatentGroup(level.width, depth, choices) for _ in range(level.groups)]
+
+    @property
+    def groups(self) -> int:
+        """How many latents `encode` returns."""
+        return sum(level.groups for level in self.levels)
 
     @property
     def multiple(self) -> int:
@@ -188,9 +221,22 @@ class GenerativeModel(SuperResolutionModel):
             lr: its LR version; left out by models that start from a constant.
             noise: source of the posterior draw.
         """
-        state, base = self._begin(lr, hr)
-        guide = Guide(bottom_up=self._bottom_up(hr, base), noise=noise or Noise())
-        return self._bound(hr, state, base, guide)
+        return next(self.bounds(hr, lr, noise))
+
+    def bounds(
+        self, hr: Tensor, lr: Tensor | None = None, noise: Noise | None = None, draws: int = 1
+    ) -> Iterator[Bound]:
+        """Several posterior draws of the same pictures, one after another.
+
+        Args:
+            hr, lr, noise: see `bound`.
+            draws: how many.
+        """
+        guide = Guide(noise=noise or Noise())
+        for draw in range(draws):
+            if draw == 0 or not self.encodes_once:
+                state, base = self._observe(hr, lr, guide)
+            yield self._bound(hr, state, base, guide)
 
     def _bound(self, hr: Tensor, state: Tensor, base: Tensor, guide: Guide) -> Bound:
         h, latents = self.top_down(state, guide)
@@ -219,8 +265,9 @@ class GenerativeModel(SuperResolutionModel):
                 temperature 0, on half the batch (Sohn et al. 2015); it keeps the prior path as
                 good as a regression network. The unit is bits: 0.5 log2 of the squared error.
         """
-        state, base = self._begin(lr, hr)
-        bound = self._bound(hr, state, base, Guide(bottom_up=self._bottom_up(hr, base)))
+        guide = Guide()
+        state, base = self._observe(hr, lr, guide)
+        bound = self._bound(hr, state, base, guide)
         distortion = bits_per_dim(bound.distortion, hr).mean()
         rates = torch.stack([bits_per_dim(rate, hr).mean() for rate in bound.rates])
         objective = distortion + beta * rates.clamp_min(free_bits).sum()
@@ -235,14 +282,12 @@ class GenerativeModel(SuperResolutionModel):
             terms["mse"] = error.detach()
         if prior_weight:
             half = (hr.shape[0] + 1) // 2
-            error = F.mse_loss(self._from_prior(state[:half], base[:half]), hr[:half])
+            error = F.mse_loss(
+                self._decoded(state[:half], base[:half], self._guide(0.0)), hr[:half]
+            )
             objective = objective + prior_weight * 0.5 * error.log2()
             terms["psnr_prior"] = -10 * error.detach().log10()
         return {"loss": objective, **terms}
-
-    def _from_prior(self, state: Tensor, base: Tensor) -> Tensor:
-        h, _ = self.top_down(state, self._guide(0.0))
-        return self._picture(self.head(h), base)
 
     def draw(self, lr: Tensor, num_samples: int, temperature: float, noise: Noise) -> Tensor:
         """LR (N, 3, h, w) -> (N, num_samples, 3, H, W); LR features are computed once.
@@ -250,25 +295,25 @@ class GenerativeModel(SuperResolutionModel):
         A model that starts from a constant sees y only through its encoder: it encodes the
         bicubic enlargement and decodes draws of that posterior, as the study did.
         """
-        state, base = self._begin(lr)
+        if self.degradation is None:
+            raise ValueError("a model of LR pictures has nothing to upscale")
         guide = self._guide(temperature, noise)
         if not self.conditional:
-            features = self._bottom_up(quantise(enlarge(lr, self.scale)), base)
-            guide.bottom_up = [f.repeat_interleave(num_samples, 0) for f in features]
+            rows = quantise(enlarge(lr, self.scale)).repeat_interleave(num_samples, dim=0)
+            state, base = self._observe(rows, None, guide)
+            return self._decoded(state, base, guide).unflatten(0, (-1, num_samples))
+        state, base = self._begin(lr, None, guide)
         if num_samples > 1:
             state = state.repeat_interleave(num_samples, dim=0)
             base = base.repeat_interleave(num_samples, dim=0)
-        h, _ = self.top_down(state, guide)
-        return self._picture(self.head(h), base).unflatten(0, (-1, num_samples))
+        return self._decoded(state, base, guide).unflatten(0, (-1, num_samples))
 
     @torch.inference_mode()
     def reconstruct(self, hr: Tensor, lr: Tensor | None = None) -> Tensor:
         """Encode a picture to its posterior means and decode it again: (N, 3, H, W)."""
-        state, base = self._begin(lr, hr)
         guide = self._guide(0.0)
-        guide.bottom_up = self._bottom_up(hr, base)
-        h, _ = self.top_down(state, guide)
-        return self._picture(self.head(h), base).clamp(0, 1)
+        state, base = self._observe(hr, lr, guide)
+        return self._decoded(state, base, guide).clamp(0, 1)
 
     @torch.inference_mode()
     def encode(
@@ -281,10 +326,9 @@ class GenerativeModel(SuperResolutionModel):
         generator: torch.Generator | None = None,
     ) -> list[Tensor]:
         """HR (N, 3, H, W) and its LR version -> posterior latents, coarse to fine."""
-        state, base = self._begin(lr, hr)
         guide = self._guide(temperature, Noise(generator if generator is not None else seed))
-        guide.bottom_up = self._bottom_up(hr, base)
-        return [latent.z for latent in self.top_down(state, guide)[1]]
+        state, _ = self._observe(hr, lr, guide)
+        return [latent.z for latent in [*guide.before, *self.top_down(state, guide)[1]]]
 
     @torch.inference_mode()
     def decode(
@@ -306,25 +350,23 @@ class GenerativeModel(SuperResolutionModel):
         Raises:
             ValueError: when there are more latents than groups, or neither latents nor `lr`.
         """
-        groups = sum(level.groups for level in self.levels)
-        if len(latents) > groups:
-            raise ValueError(f"{len(latents)} latents given, the model has {groups} groups")
+        if len(latents) > self.groups:
+            raise ValueError(f"{len(latents)} latents given, the model has {self.groups} groups")
+        guide = self._guide(
+            temperature, Noise(generator if generator is not None else seed), latents
+        )
         if lr is not None:
-            state, base = self._begin(lr)
+            state, base = self._begin(lr, None, guide)
         elif latents and not self.conditional:
             first = next(index for index, level in enumerate(self.levels) if level.groups)
             above = math.prod(level.factor for level in self.levels[: first + 1])
             n, _, height, width = latents[0].shape
             scale = self.reduction // above
-            state, base = self._begin(
-                None, latents[0].new_zeros(n, 3, height * scale, width * scale)
-            )
+            like = latents[0].new_zeros(n, 3, height * scale, width * scale)
+            state, base = self._begin(None, like, guide)
         else:
             raise ValueError("decode needs the LR picture, or latents of an unconditional model")
-        guide = self._guide(temperature, Noise(generator if generator is not None else seed))
-        guide.latents = latents
-        h, _ = self.top_down(state, guide)
-        return self._picture(self.head(h), base).clamp(0, 1)
+        return self._decoded(state, base, guide).clamp(0, 1)
 
     @torch.inference_mode()
     def sample(
@@ -335,6 +377,7 @@ class GenerativeModel(SuperResolutionModel):
         temperature: Temperature = 1.0,
         seed: int | None = None,
         generator: torch.Generator | None = None,
+        noise: Noise | None = None,
     ) -> Tensor:
         """Pictures from nothing: y from p(y), rounded to 8 bits, then x from p(x | y).
 
@@ -342,6 +385,9 @@ class GenerativeModel(SuperResolutionModel):
             num_samples: how many.
             size: (height, width) of the pictures.
             temperature: one number, or one per level of p(x | y) (p(y) then takes the first).
+            seed, generator: what the draws come from.
+            noise: where the draws come from instead, one for each latent in turn, those of p(y)
+                first: to mix or interpolate the draws of several samples.
 
         Returns:
             (num_samples, 3, *size) in [0, 1].
@@ -350,33 +396,42 @@ class GenerativeModel(SuperResolutionModel):
             ModelError: when the model is conditional and has no p(y).
             ValueError: when the size is not a multiple of what the levels need.
         """
-        noise = Noise(generator if generator is not None else seed)
+        if noise is None:
+            noise = Noise(generator if generator is not None else seed)
+        guide = self._guide(temperature, noise)
+        state, base = self._from_nothing(num_samples, size, guide)
+        return self._decoded(state, base, guide).clamp(0, 1)
+
+    def _from_nothing(
+        self, num_samples: int, size: tuple[int, int], guide: Guide
+    ) -> tuple[Tensor, Tensor]:
+        """What `_begin` gives, for LR pictures drawn from p(y) where the model needs them."""
         height, width = size
+        step = self.scale if self.conditional else self.reduction
+        if height % step or width % step:
+            raise ValueError(f"size must be a multiple of {step}, not {size}")
         if not self.conditional:
-            if height % self.reduction or width % self.reduction:
-                raise ValueError(f"size must be a multiple of {self.reduction}, not {size}")
             like = torch.zeros(num_samples, 3, height, width, device=self.device)
-            state, base = self._begin(None, like)
-        else:
-            if self.lr_prior is None:
-                raise ModelError("this model has no p(y) to draw LR pictures from: give it one")
-            if height % self.scale or width % self.scale:
-                raise ValueError(f"size must be a multiple of {self.scale}, not {size}")
-            coarse = temperature if isinstance(temperature, int | float) else temperature[0]
-            small = (height // self.scale, width // self.scale)
-            lr = self.lr_prior.sample(
-                num_samples, size=small, temperature=coarse, generator=noise.generator
-            )
-            state, base = self._begin(quantise(lr))
-        h, _ = self.top_down(state, self._guide(temperature, noise))
-        return self._picture(self.head(h), base).clamp(0, 1)
+            return self._begin(None, like, guide)
+        if self.lr_prior is None:
+            raise ModelError("this model has no p(y) to draw LR pictures from: give it one")
+        lr = self.lr_prior.sample(
+            num_samples,
+            size=(height // step, width // step),
+            temperature=guide.temperature(0),
+            noise=guide.noise,
+        )
+        return self._begin(quantise(lr), None, guide)
 
     def with_lr_prior(self, prior: "GenerativeModel") -> Self:
         """The same model with `prior` as its p(y); weights are shared, not copied.
 
         Raises:
-            ModelError: when `prior` is no unconditional model of the LR picture itself.
+            ModelError: when `prior` is no unconditional model of the LR picture itself, or this
+                model has a p(y) of its own.
         """
+        if "lr_prior" not in self.config:
+            raise ModelError(f"a {type(self).__name__} has its own p(y)")
         if prior.conditional or prior.scale != 1:
             raise ModelError("a model of LR pictures has scale 1 and starts from a constant")
         nested = {"model_class": type(prior).__name__, **prior.config}
@@ -394,7 +449,7 @@ class GenerativeModel(SuperResolutionModel):
             raise ValueError("regression: a network of the same scale and degradation is needed")
         return network.requires_grad_(False)
 
-    def _begin(self, lr: Tensor | None, hr: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _begin(self, lr: Tensor | None, hr: Tensor | None, guide: Guide) -> tuple[Tensor, Tensor]:
         """First top-down state, and the base picture in [-1, 1] that means are offsets from."""
         picture = self._enlarged(lr) if lr is not None and self.scale > 1 else hr
         if picture is None:
@@ -403,17 +458,33 @@ class GenerativeModel(SuperResolutionModel):
         state = self.start(lr, (n, height // self.reduction, width // self.reduction))
         return state, 2 * picture - 1 if self.conditional else torch.zeros_like(picture)
 
+    def _observe(self, hr: Tensor, lr: Tensor | None, guide: Guide) -> tuple[Tensor, Tensor]:
+        """What `_begin` gives; from now on the guide's posteriors see `hr`."""
+        state, base = self._begin(lr, hr, guide)
+        guide.evidence = self._evidence(hr, base, guide)
+        return state, base
+
     def _enlarged(self, lr: Tensor) -> Tensor:
         return self.regression(lr) if self.regression is not None else enlarge(lr, self.scale)
 
-    def _bottom_up(self, hr: Tensor, base: Tensor) -> list[Tensor]:
+    def _evidence(self, hr: Tensor, base: Tensor, guide: Guide) -> dict[int, Evidence]:
         x = 2 * hr - 1
-        return self.bottom_up(torch.cat([x, x - base], dim=1) if self.conditional else x)
+        seen = torch.cat([x, x - base], dim=1) if self.conditional else x
+        return self.bottom_up(seen, guide)
+
+    def _decoded(self, state: Tensor, base: Tensor, guide: Guide) -> Tensor:
+        h, _ = self.top_down(state, guide)
+        return self._picture(self.head(h), base)
 
     def _picture(self, raw: Tensor, base: Tensor) -> Tensor:
         return (self.likelihood.mean(raw, base) + 1) / 2
 
-    def _guide(self, temperature: Temperature, noise: Noise | None = None) -> Guide:
+    def _guide(
+        self,
+        temperature: Temperature,
+        noise: Noise | None = None,
+        latents: Sequence[Tensor] = (),
+    ) -> Guide:
         levels = len(self.levels)
         if isinstance(temperature, int | float):
             temperatures: Sequence[float] = [float(temperature)] * levels
@@ -421,7 +492,7 @@ class GenerativeModel(SuperResolutionModel):
             temperatures = list(temperature)
         if len(temperatures) != levels:
             raise ValueError(f"give one temperature, or one for each of the {levels} levels")
-        return Guide(temperatures=temperatures, noise=noise or Noise())
+        return Guide(latents=latents, temperatures=temperatures, noise=noise or Noise())
 
 
 def _amplify_errors(bottom_up: BottomUp, stem: int, likelihood: Likelihood) -> None:

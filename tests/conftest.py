@@ -15,7 +15,17 @@ from torch import Tensor, nn
 
 from hvae_sr.degradation import enlarge, quantise
 from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.models import HVAE, SRCNN, SRGAN, VAE, SRResNet
+from hvae_sr.models import (
+    BIVA,
+    HVAE,
+    NVAE,
+    SRCNN,
+    SRGAN,
+    SRVAE,
+    VAE,
+    LadderVAE,
+    SRResNet,
+)
 
 if TYPE_CHECKING:
     from gradio_client import Client
@@ -37,16 +47,35 @@ class Nearest(SuperResolutionModel):
         return {"loss": (self(lr) - hr + self.anchor).square().mean()}
 
 
+TINY_LEVELS: dict[str, Any] = {
+    "widths": [8, 8],
+    "groups": [1, 2],
+    "blocks": [1, 1],
+    "latent": 2,
+    "start_blocks": 1,
+    "mixtures": 2,
+}
+
+
 def tiny_hvae(scale: int = 4, **changes: Any) -> HVAE:
-    arguments: dict[str, Any] = {
-        "widths": [8, 8],
-        "groups": [1, 2],
-        "blocks": [1, 1],
-        "latent": 2,
-        "start_blocks": 1,
-        "mixtures": 2,
-    }
-    return HVAE(scale=scale, **{**arguments, **changes})
+    return HVAE(scale=scale, **{**TINY_LEVELS, **changes})
+
+
+def tiny_ladder(scale: int = 4, **changes: Any) -> LadderVAE:
+    return LadderVAE(scale=scale, **{**TINY_LEVELS, **changes})
+
+
+def tiny_nvae(scale: int = 4, **changes: Any) -> NVAE:
+    return NVAE(scale=scale, **{**TINY_LEVELS, "groups": [0, 3], **changes})
+
+
+def tiny_biva(scale: int = 4, **changes: Any) -> BIVA:
+    return BIVA(scale=scale, **{**TINY_LEVELS, "groups": [1, 2], **changes})
+
+
+def tiny_srvae(scale: int = 4, **changes: Any) -> SRVAE:
+    first = {"u_widths": [8], "u_groups": [1], "u_blocks": [1]}
+    return SRVAE(scale=scale, **{**TINY_LEVELS, **first, "groups": [0, 2], **changes})
 
 
 def tiny_vae(scale: int = 4, **changes: Any) -> VAE:
@@ -77,7 +106,14 @@ def tiny_lr_prior(**changes: Any) -> HVAE:
     return tiny_hvae(scale=1, **{"start": "constant", **changes})
 
 
-GENERATIVE = {"VAE": tiny_vae, "HVAE": tiny_hvae}
+GENERATIVE = {
+    "VAE": tiny_vae,
+    "HVAE": tiny_hvae,
+    "LadderVAE": tiny_ladder,
+    "NVAE": tiny_nvae,
+    "BIVA": tiny_biva,
+    "SRVAE": tiny_srvae,
+}
 DETERMINISTIC = {"SRCNN": tiny_srcnn, "SRResNet": tiny_srresnet, "SRGAN": tiny_srgan}
 TINY = {**DETERMINISTIC, **GENERATIVE}
 

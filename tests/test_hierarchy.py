@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from hvae_sr.distributions import BIN, STD_FLOOR, DiagonalGaussian, FixedGaussian, Likelihood, Noise
 from hvae_sr.generative import Bound, GenerativeModel
-from hvae_sr.hierarchy import BottomUp, Guide, LatentGroup, Level, TopDown
+from hvae_sr.hierarchy import (
+    BottomUp,
+    Choices,
+    Evidence,
+    Guide,
+    LatentGroup,
+    Level,
+    TopDown,
+)
 from hvae_sr.models import HVAE
 
 LEVELS = [Level(8, 1, 1, 1), Level(12, 2, 1, 2), Level(8, 0, 1, 1), Level(6, 1, 1, 3)]
@@ -24,7 +32,8 @@ def pair(n: int = 2, height: int = 3, width: int = 2) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture
 def top_down() -> TopDown:
-    return TopDown(LEVELS, latent=3, kind="plain", prior="learned", activation="silu").eval()
+    groups = [[LatentGroup(le.width, 4, Choices(3)) for _ in range(le.groups)] for le in LEVELS]
+    return TopDown(LEVELS, groups).eval()
 
 
 class TestPasses:
@@ -36,26 +45,34 @@ class TestPasses:
 
     def test_bottom_up_meets_top_down(self, top_down: TopDown):
         bottom_up = BottomUp(LEVELS, inputs=3, stem=2, kind="plain", activation="silu")
-        maps = bottom_up(torch.randn(2, 3, 36, 60))
-        assert [tuple(m.shape[1:]) for m in maps] == [
+        evidence = bottom_up(torch.randn(2, 3, 36, 60), Guide())
+        assert [tuple(evidence[index].features.shape[1:]) for index in range(4)] == [
             (8, 3, 5),
             (12, 6, 10),
             (8, 6, 10),
             (6, 18, 30),
         ]
-        _, latents = top_down(torch.randn(2, 8, 3, 5), Guide(bottom_up=maps))
+        _, latents = top_down(torch.randn(2, 8, 3, 5), Guide(evidence=evidence))
         assert all(latent.posterior is not None and (latent.kl > 0).all() for latent in latents)
 
     def test_one_picture_of_a_batch_does_not_see_another(self):
         bottom_up = BottomUp(LEVELS, inputs=3, stem=2, kind="bottleneck", activation="gelu")
         pictures = torch.randn(2, 3, 12, 24)
-        for together, alone in zip(bottom_up(pictures), bottom_up(pictures[1:]), strict=True):
+        both = bottom_up(pictures, Guide()), bottom_up(pictures[1:], Guide())
+        for index in range(4):
+            together, alone = (evidence[index].features for evidence in both)
             assert torch.allclose(together[1:], alone, atol=1e-5)
+
+    def test_no_features_above_the_first_latents(self):
+        levels = [Level(8, 0, 1, 1), Level(8, 2, 1, 2)]
+        bottom_up = BottomUp(levels, inputs=3, stem=2, kind="plain", activation="silu")
+        assert list(bottom_up(torch.randn(1, 3, 8, 8), Guide())) == [1]
+        assert not [key for key in bottom_up.state_dict() if key.startswith("coarser")]
 
 
 class TestGroup:
     def group(self, prior: str = "learned") -> LatentGroup:
-        return LatentGroup(8, 3, depth=4, kind="plain", prior=prior, activation="silu")
+        return LatentGroup(8, depth=4, choices=Choices(3, prior=prior))
 
     @pytest.mark.parametrize("prior", ["learned", "standard"])
     def test_priors_start_as_standard_normals(self, prior: str):
@@ -65,7 +82,7 @@ class TestGroup:
 
     def test_posteriors_start_quiet(self):
         h = torch.randn(2, 8, 4, 4)
-        _, latent = self.group()(h, bottom_up=torch.randn(2, 8, 4, 4))
+        _, latent = self.group()(h, evidence=Evidence(torch.randn(2, 8, 4, 4)))
         assert latent.posterior is not None
         assert float(latent.posterior.std.detach().mean()) == pytest.approx(0.25, rel=0.2)
         assert latent.posterior.std.min() > 0.1 and latent.posterior.std.max() < 0.6
@@ -73,14 +90,14 @@ class TestGroup:
     def test_prior_draws_cost_nothing_and_posterior_draws_their_kl(self):
         group, h = self.group(), torch.randn(2, 8, 4, 4)
         assert torch.equal(group(h)[1].kl, torch.zeros(2))
-        latent = group(h, bottom_up=torch.randn(2, 8, 4, 4))[1]
+        latent = group(h, evidence=Evidence(torch.randn(2, 8, 4, 4)))[1]
         assert latent.posterior is not None
         expected = latent.posterior.kl(latent.prior).sum(dim=(1, 2, 3))
         assert torch.equal(latent.kl, expected)
 
     def test_a_given_latent_wins(self):
         z = torch.randn(2, 3, 4, 4)
-        _, latent = self.group()(torch.randn(2, 8, 4, 4), torch.randn(2, 8, 4, 4), z=z)
+        _, latent = self.group()(torch.randn(2, 8, 4, 4), Evidence(torch.randn(2, 8, 4, 4)), z=z)
         assert torch.equal(latent.z, z)
 
     def test_the_latent_reaches_the_state(self):
@@ -100,7 +117,8 @@ class TestEncodeDecode:
         with torch.inference_mode():
             bound = model.bound(hr, lr, Noise(3))
         latents = model.encode(hr, lr, seed=3)
-        for latent, mine in zip(bound.latents, latents, strict=True):
+        own = latents[model.groups - len(bound.latents) :]  # those of u come before
+        for latent, mine in zip(bound.latents, own, strict=True):
             assert torch.equal(latent.z, mine)
         decoded = model.decode(latents, lr)
         assert torch.allclose(decoded, bound.mean.clamp(0, 1), atol=1e-5)
@@ -126,8 +144,8 @@ class TestPartialLatents:
     def test_the_given_ones_are_kept_and_the_rest_is_drawn(self):
         model, (hr, lr) = shaken(tiny_hvae()), pair()
         first = model.encode(hr, lr, seed=0)[:1]
-        state, _ = model._begin(lr)
         guide = Guide(latents=first, noise=Noise(1))
+        state, _ = model._begin(lr, None, guide)
         with torch.inference_mode():
             _, latents = model.top_down(state, guide)
         assert torch.equal(latents[0].z, first[0])
@@ -203,8 +221,8 @@ class TestFullyConvolutional:
 class Features(nn.Module):
     """Bottom-up pass of the linear model: the picture itself."""
 
-    def forward(self, picture: Tensor) -> list[Tensor]:
-        return [picture]
+    def forward(self, picture: Tensor, guide: Guide) -> dict[int, Evidence]:
+        return {0: Evidence(picture)}
 
 
 class Posterior(nn.Module):

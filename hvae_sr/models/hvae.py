@@ -12,6 +12,7 @@ from typing import Any
 
 from hvae_sr import distributions
 from hvae_sr.generative import GenerativeModel
+from hvae_sr.hierarchy import Choices
 
 
 class HVAE(GenerativeModel):
@@ -58,10 +59,8 @@ class HVAE(GenerativeModel):
             widths=widths,
             groups=groups,
             blocks=blocks,
-            latent=latent,
+            choices=Choices(latent, cell=cell),
             start=start,
             start_blocks=start_blocks,
-            prior="learned",
             likelihood=distributions.likelihood(likelihood, mixtures=mixtures),
-            cell=cell,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from hvae_sr import distributions
 from hvae_sr.generative import GenerativeModel
+from hvae_sr.hierarchy import Choices
 
 
 class VAE(GenerativeModel):
@@ -56,11 +57,8 @@ class VAE(GenerativeModel):
             widths=[width],
             groups=[1],
             blocks=[blocks],
-            latent=latent,
+            choices=Choices(latent, cell=cell, activation=activation, prior=prior),
             start=start,
             start_blocks=blocks,
-            prior=prior,
             likelihood=distributions.likelihood(likelihood, sigma=sigma, squash=squash),
-            cell=cell,
-            activation=activation,
         )

@@ -181,6 +181,24 @@ _VAE = Recipe(
     objective=Objective(quiet=0.05, prior_weight=2.0),
 )
 
+# The family at one size, for one core: a quarter of an hour each.
+_FAMILY = replace(
+    _HVAE,
+    arguments={
+        "scale": 4,
+        "widths": [64, 48],
+        "groups": [1, 3],
+        "blocks": [1, 2],
+        "latent": 8,
+        "start_blocks": 2,
+        "mixtures": 5,
+    },
+    steps=1_400,
+    learning_rate=1.5e-3,
+    ema=0.995,
+    objective=Objective(quiet=0.08, warmup=0.4, prior_weight=2.0),
+)
+
 _PHOTO_CNN = Recipe(
     model="EDSR",
     arguments={"scale": 4, "width": 48, "blocks": 6},
@@ -247,7 +265,25 @@ PRESETS: dict[str, Recipe] = {
     ),
     "hvae-cifar10-x4": _HVAE,
     "hvae-cifar10-lr": _LR_PRIOR,
+    "hvae-cifar10-lr-small": replace(
+        _LR_PRIOR,
+        arguments={**_LR_PRIOR.arguments, "widths": [48, 48, 48], "groups": [1, 2, 2]},
+        steps=1_200,
+        ema=0.995,
+    ),
     "hvae-cifar10-x4-base": _BASE,
+    "ladder-cifar10-x4": replace(_FAMILY, model="LadderVAE"),
+    "nvae-cifar10-x4": replace(
+        _FAMILY, model="NVAE", arguments={**_FAMILY.arguments, "groups": [0, 4]}
+    ),
+    "biva-cifar10-x4": replace(
+        _FAMILY, model="BIVA", arguments={**_FAMILY.arguments, "groups": [2, 3]}
+    ),
+    "srvae-cifar10-x4": replace(
+        _FAMILY,
+        model="SRVAE",
+        arguments={**_FAMILY.arguments, "u_widths": [48, 48], "u_groups": [2, 2]},
+    ),
     "photo-cnn-x4": _PHOTO_CNN,
     "photo-cnn-x2": replace(
         _PHOTO_CNN,
