@@ -301,11 +301,13 @@ class BottomUp(nn.Module):
         self.top = next((i for i, level in enumerate(levels) if level.groups), 0)
         self.stem = nn.Sequential(space_to_depth(stem), conv3x3(inputs * stem**2, finest.width))
         self.levels = nn.ModuleList(
-            residuals(kind, level.width, level.blocks, activation) if i >= self.top else None
+            residuals(kind, level.width, level.blocks, activation)
+            if i >= self.top
+            else nn.Sequential()
             for i, level in enumerate(levels)
         )
         self.coarser = nn.ModuleList(
-            downsample(fine.width, coarse.width, fine.factor) if i >= self.top else None
+            downsample(fine.width, coarse.width, fine.factor) if i >= self.top else nn.Sequential()
             for i, (coarse, fine) in enumerate(pairwise(levels))
         )
 

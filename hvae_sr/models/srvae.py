@@ -94,14 +94,12 @@ class SRVAE(GenerativeModel):
     def loss(self, hr: Tensor, lr: Tensor | None = None, **weights: float) -> dict[str, Tensor]:
         """The terms of both stages, in bits per dimension of `hr`; see `GenerativeModel.loss`."""
         assert lr is not None
-        of_x, of_y = super().loss(hr, lr, **weights), self._loss_of_y(lr, **weights)
+        of_x = super().loss(hr, lr, **weights)
+        beta, free_bits = weights.get("beta", 1.0), weights.get("free_bits", 0.0)
+        of_y = self.lr_prior.loss(lr, beta=beta, free_bits=free_bits)
         share = lr[0].numel() / hr[0].numel()
         both = {key: of_x[key] + share * of_y[key] for key in of_y}
         return {**of_x, **both, "bits_per_dim_y": of_y["bits_per_dim"]}
-
-    def _loss_of_y(self, lr: Tensor, **weights: float) -> dict[str, Tensor]:
-        shared = {key: weights[key] for key in ("beta", "free_bits") if key in weights}
-        return self.lr_prior.loss(lr, **shared)
 
     def draw(self, lr: Tensor, num_samples: int, temperature: float, noise: Noise) -> Tensor:
         """See `GenerativeModel.draw`; every sample has its own u."""
