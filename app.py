@@ -1,5 +1,7 @@
 """Start the demo on the bundled weights: `python app.py`, offline, no account."""
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -8,14 +10,24 @@ from hvae_sr.errors import HvaeSrError
 
 
 def main(
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
+    host: Annotated[
+        str,
+        typer.Option(envvar="GRADIO_SERVER_NAME", help="Address to listen on; 0.0.0.0 for all."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(min=1, max=65535, envvar="GRADIO_SERVER_PORT", help="Port to listen on."),
+    ] = 7860,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Serve the actions as tools for MCP clients too.")
+    ] = False,
 ) -> None:
-    """Upscale pictures and draw new ones in the browser."""
+    """Upscale pictures and movies and draw new pictures in the browser."""
     from hvae_sr.demo import launch  # gradio is slow to import: `--help` does without
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an end that cleans up
     try:
-        launch(host, port)
+        launch(host, port, mcp=mcp)
     except (HvaeSrError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

@@ -1,0 +1,85 @@
+"""Where uploads and answers lie: a folder of this process alone, swept by age.
+
+gradio's own cache is one folder for all of a machine's demos, and its `delete_cache` knows only
+files that an event handed over: not those of events that failed or were cancelled, nor folders.
+"""
+
+import asyncio
+import atexit
+import functools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+AGE = 3600  # seconds that uploads and answers stay
+PAUSE = AGE // 4
+
+
+@functools.cache
+def own_folder() -> Path:
+    """The folder, made on first use, and removed when the process ends."""
+    parent = os.environ.get("GRADIO_TEMP_DIR")
+    if parent is not None:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="hvae-sr-", dir=parent)).resolve()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # gradio reads it whenever it needs the folder
+    return folder
+
+
+def sweep(folder: Path, age: float, kept: Collection[str] = ()) -> list[str]:
+    """Delete the files last written more than `age` seconds ago, and folders that stay empty.
+
+    Args:
+        kept: paths that stay.
+
+    Returns:
+        the paths of the files that are gone.
+    """
+    limit = time.time() - age
+    gone = []
+    for parent, folders, files in os.walk(folder, topdown=False):
+        for path in (Path(parent, name) for name in files):
+            with suppress(FileNotFoundError):
+                if str(path) not in kept and path.stat().st_mtime < limit:
+                    path.unlink()
+                    gone.append(str(path))
+        for path in (Path(parent, name) for name in folders):
+            with suppress(OSError):  # a folder in use is not empty
+                if path.stat().st_mtime < limit:
+                    path.rmdir()
+    return gone
+
+
+def tidy(blocks: gr.Blocks) -> None:
+    """Sweep the folder, except for the page's own examples, and let gradio forget what is gone."""
+    kept = {path for block in blocks.blocks.values() for path in block.keep_in_cache}
+    gone = sweep(own_folder(), AGE, kept)
+    for paths in blocks.temp_file_sets:
+        paths.difference_update(gone)
+
+
+def swept(blocks: gr.Blocks) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    """What the server does beside serving, as a lifespan: `tidy`, again and again."""
+
+    async def forever() -> None:
+        while True:
+            await asyncio.sleep(PAUSE)
+            await asyncio.to_thread(tidy, blocks)
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        task = asyncio.create_task(forever())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    return lifespan
