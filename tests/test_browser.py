@@ -1,6 +1,7 @@
 """The demo in a real browser: `python app.py`, a photograph in, a PNG out, no outside request."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -188,9 +189,78 @@ def test_broken_file_gets_a_sentence(page: sync_api.Page, tmp_path: Path) -> Non
     assert "/" not in toast.inner_text() and "Traceback" not in toast.inner_text()
 
 
+def test_levels(page: sync_api.Page) -> None:
+    page.get_by_role("tab", name="Levels").click()
+    page.get_by_role("button", name="Redraw the levels").click()
+    first = page.get_by_role("button", name="Kept: nothing, Thumbnail 1 of")
+    assert natural_width(first.get_by_role("img")) == 6 * 128 + 5 * 8
+    page.get_by_role("button", name="Kept: y, Thumbnail").wait_for()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the rows as PNG").click()
+    assert waiting.value.suggested_filename.endswith("-levels-seed0.png")
+
+
+def test_levels_of_a_photograph(page: sync_api.Page, photograph: Path) -> None:
+    page.get_by_role("tab", name="Levels").click()
+    panel = page.get_by_role("tabpanel", name="Levels")
+    panel.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="photo-hvae").first.click()
+    panel.get_by_role("button", name="Redraw the levels").click()
+    toast = page.get_by_test_id("toast-body")
+    toast.filter(has_text="only enlarges: give it a picture").wait_for()
+    panel.get_by_role("button", name="Levels of your own picture").click()
+    panel.locator("input[type=file]").set_input_files(photograph)
+    panel.get_by_role("button", name="Remove Image").wait_for()
+    panel.get_by_role("button", name="Redraw the levels").click()
+    panel.get_by_role("button", name=f"Kept: x down to its {SIDE}x{SIDE} latents").wait_for()
+
+
+def test_interpolation(page: sync_api.Page) -> None:
+    page.get_by_role("tab", name="Prior samples").click()
+    page.get_by_role("spinbutton", name="Steps").fill("4")
+    page.get_by_role("button", name="Interpolate").click()
+    assert natural_width(page.get_by_alt_text("A strip of samples")) == 4 * 128 + 3 * 8
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the strip as PNG").click()
+    assert waiting.value.suggested_filename.endswith("-seed0-to-1.png")
+
+
+def opened_tabs(page: sync_api.Page) -> Iterator[sync_api.Locator]:
+    """The panel of each tab, opened by keyboard; the focus stays on the tab."""
+    page.get_by_role("tab").first.wait_for()
+    for tab in page.get_by_role("tab").all():
+        tab.press("Enter")
+        panel = page.get_by_role("tabpanel", name=tab.inner_text())
+        panel.wait_for()
+        yield panel
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_nothing_is_cut_off(page: sync_api.Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    for name in ("Upscale", "Prior samples"):
-        page.get_by_role("tab", name=name).click()
+    for _ in opened_tabs(page):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.get_by_role("button", name="More tabs").is_hidden()
+
+
+ROLES = ("button", "checkbox", "combobox", "radio", "slider", "spinbutton", "textbox")
+
+
+def test_everything_has_a_name_for_screen_readers(page: sync_api.Page) -> None:
+    for panel in opened_tabs(page):
+        panel.locator("button.primary").first.wait_for()
+        for role in ROLES:
+            found, named = panel.get_by_role(role), panel.get_by_role(role, name=re.compile(r"\w"))
+            nameless = [each.evaluate("element => element.outerHTML") for each in found.all()]
+            assert found.count() == named.count(), (role, nameless)
+
+
+def test_main_buttons_are_reached_by_keyboard(page: sync_api.Page) -> None:
+    for panel in opened_tabs(page):
+        for button in panel.locator("button.primary").all():
+            for _ in range(60):
+                if button.evaluate("button => button === document.activeElement"):
+                    break
+                page.keyboard.press("Tab")
+            else:
+                pytest.fail(f"the keyboard does not reach {button.inner_text()!r}")

@@ -214,7 +214,7 @@ def test_prior_samples(client: Client) -> None:
 
 def test_public_endpoints_are_documented(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/upscale", "/movie", "/sample"}
+    assert set(endpoints) == {"/upscale", "/movie", "/sample", "/levels", "/interpolate"}
     names = [each["parameter_name"] for each in endpoints["/upscale"]["parameters"]]
     assert names == ["picture", "model", "num_samples", "temperature", "seed", "consistent"]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import gradio as gr
 from starlette.middleware import Middleware
 
-from hvae_sr.demo import movie, prior, upscale
+from hvae_sr.demo import levels, movie, prior, upscale
 from hvae_sr.demo.cache import own_folder, swept
 from hvae_sr.demo.guard import LARGEST_FILE, Guard, Page
 from hvae_sr.demo.shared import shelf, warm
-from hvae_sr.demo.style import CSS, HEAD, THEME
+from hvae_sr.demo.style import CSS, HEAD, NAMES, THEME
 from hvae_sr.errors import HvaeSrError
 from hvae_sr.modeling import SuperResolutionModel
 
@@ -34,6 +34,7 @@ def build(models: Mapping[str, SuperResolutionModel] | None = None) -> gr.Blocks
             upscale.tab(models)
             movie.tab(models)
             prior.tab(models)
+            levels.tab(models)
     return blocks
 
 
@@ -75,6 +76,7 @@ def launch(
         footer_links=["api"],
         theme=THEME,
         css=CSS,
+        js=NAMES,
     )
     return blocks
 

@@ -139,7 +139,7 @@ def tab(models: Models) -> None:
         said = f"<p><b>{size}</b> from {facts.width} x {facts.height} · {done} frames"
         yield str(target), f"{said} · {seconds:.1f} s</p>", str(target)
 
-    with gr.Tab("Movie", id="movie"), gr.Row():
+    with gr.Tab("Movie", id="movie", elem_id="tab-movie"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             box = gr.Video(
                 sources=["upload"], buttons=[], height=256, label="Movie", elem_id="clip"

@@ -2,7 +2,7 @@
 
 import html
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -84,12 +84,12 @@ def temperature_slider(value: float, info: str) -> gr.Slider:
     return gr.Slider(0, LARGEST_TEMPERATURE, value=value, step=0.05, label="Temperature", info=info)
 
 
-def seed_box() -> gr.Number:
+def seed_box(value: int = 0, label: str = "Seed") -> gr.Number:
     """A seed that is shown and can be used again, with a button that draws another one."""
     another = gr.Button("Random seed", size="sm", render=False)
     seed = gr.Number(
-        0,
-        label="Seed",
+        value,
+        label=label,
         info="The same seed gives the same picture.",
         precision=0,
         minimum=0,
@@ -98,6 +98,32 @@ def seed_box() -> gr.Number:
     )
     another.click(None, outputs=seed, js=RANDOM_SEED)
     return seed
+
+
+def answers(
+    button: gr.Button,
+    action: Callable[..., Any],
+    inputs: Sequence[gr.Component],
+    outputs: Sequence[gr.Component],
+    api_name: str,
+) -> None:
+    """Let a button ask a model; the download, last of the outputs, is asleep until there is one."""
+    button.click(
+        action,
+        inputs,
+        outputs,
+        api_name=api_name,
+        concurrency_id="model",
+        show_progress_on=outputs[0],
+        scroll_to_output=True,
+    ).success(
+        lambda: gr.update(interactive=True),
+        None,
+        outputs[-1],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 @contextmanager

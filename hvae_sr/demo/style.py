@@ -17,6 +17,9 @@ THEME = gr.themes.Default(
     body_text_color_subdued="*neutral_600",
     block_info_text_color="*neutral_600",
     block_info_text_color_dark="*neutral_300",
+    # white on its primary_500 stays just below the contrast of 4.5 that readers need
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
 )
 
 CSS = """
@@ -32,9 +35,56 @@ CSS = """
   padding-top: 1.75em;  /* below the label */
   grid-template-columns: repeat(var(--grid-cols), minmax(0, 1fr)) !important;
 }
+.strips .thumbnail-lg {  /* a row of samples under the words that say what it keeps */
+  display: flex !important;
+  flex-direction: column-reverse;
+  gap: 0.25em;
+  aspect-ratio: auto !important;
+  height: auto !important;
+  padding: 0.25em;
+}
+.strips .thumbnail-lg > img { height: auto !important; border-radius: 0 !important; }
+.strips .caption-label {
+  position: static !important;
+  max-width: 100% !important;
+  padding: 0 0.25em !important;
+  border: 0 !important;
+  background: none !important;
+  font-size: var(--text-md) !important;
+  white-space: normal !important;
+}
+.strip .image-container { padding-top: 2.5em; }  /* below the label and the buttons */
+.strips .grid-container { grid-template: none / 1fr !important; grid-auto-rows: auto !important; }
+.secondary-wrap input { text-overflow: ellipsis; }
 footer .divider { display: none; }
 @media (max-width: 640px) {
+  .gradio-container main { padding: 1em !important; }
+  .tab-container { gap: 0 !important; }
+  .tab-container button { padding: 0 0.45em !important; font-size: var(--text-md) !important; }
   .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
   .pairs .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
 }
 """
+
+# Gradio leaves tab panels without a name, and so the pictures that it makes buttons of, or it
+# gives them a number alone.
+NAMES = """() => {
+  const named = (element, name) => {
+    const label = element?.getAttribute("aria-label") ?? "";
+    if (element && name && !label.includes(name))
+      element.setAttribute("aria-label", [name, label].filter(Boolean).join(", "));
+  };
+  const file = (button) => button.querySelector("img")?.src.split("/").pop().split(".")[0];
+  const look = () => {
+    for (const tab of document.querySelectorAll("[role=tab][aria-controls]"))
+      named(document.getElementById(tab.getAttribute("aria-controls")), tab.innerText);
+    for (const button of document.querySelectorAll("button.gallery-item"))
+      named(button, file(button) && `Example: ${file(button)}`);
+    for (const button of document.querySelectorAll("button.thumbnail-lg"))
+      named(button, button.querySelector(".caption-label")?.innerText.trim());
+  };
+  new MutationObserver(look).observe(document.body, {
+    childList: true, subtree: true, attributeFilter: ["aria-controls"],
+  });
+  look();
+}"""

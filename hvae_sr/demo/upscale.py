@@ -125,7 +125,7 @@ def tab(models: Models) -> None:
         slider, figures, download = shown.sample(0)
         return slider, figures, several, heatmap, legend, download, shown
 
-    with gr.Tab("Upscale", id="upscale"), gr.Row():
+    with gr.Tab("Upscale", id="upscale", elem_id="tab-upscale"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             box = picture_box()
             with tempfile.TemporaryDirectory() as folder:  # gradio keeps copies of its own
