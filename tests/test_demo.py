@@ -214,7 +214,8 @@ def test_prior_samples(client: Client) -> None:
 
 def test_public_endpoints_are_documented(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/upscale", "/movie", "/sample", "/levels", "/interpolate"}
+    actions = {"/upscale", "/compare", "/movie", "/sample", "/levels", "/interpolate"}
+    assert set(endpoints) == actions
     names = [each["parameter_name"] for each in endpoints["/upscale"]["parameters"]]
     assert names == ["picture", "model", "num_samples", "temperature", "seed", "consistent"]
 
@@ -226,8 +227,8 @@ def test_menus_say_what_models_score(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(shared, "bundled", lambda: {"scored": scored, "unscored": unscored})
     model = tiny_srcnn(scale=2)
     labels = [label for label, _ in shared.described(dict.fromkeys(["scored", "unscored"], model))]
-    assert labels[1] == "unscored · SRCNN, x2"
-    assert re.fullmatch(r"scored · SRCNN, x2 · Set5 3[01]\.\d\d dB", labels[0])
+    assert labels[1] == "unscored · x2"
+    assert re.fullmatch(r"scored · x2 · Set5 3[01]\.\d\d dB", labels[0])
 
 
 def test_study_model_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import gradio as gr
 from starlette.middleware import Middleware
 
-from hvae_sr.demo import levels, movie, prior, upscale
+from hvae_sr.demo import compare, levels, movie, prior, upscale
 from hvae_sr.demo.cache import own_folder, swept
 from hvae_sr.demo.guard import LARGEST_FILE, Guard, Page
 from hvae_sr.demo.shared import shelf, warm
@@ -32,6 +32,7 @@ def build(models: Mapping[str, SuperResolutionModel] | None = None) -> gr.Blocks
         gr.Markdown(HEAD, elem_classes="head")
         with gr.Tabs():
             upscale.tab(models)
+            compare.tab(models)
             movie.tab(models)
             prior.tab(models)
             levels.tab(models)

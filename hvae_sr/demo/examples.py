@@ -1,7 +1,9 @@
 """Real photographs that need no network: they come inside scikit-image."""
 
+import tempfile
 from pathlib import Path
 
+import gradio as gr
 from PIL import Image
 from skimage import data
 
@@ -18,6 +20,18 @@ CROPS = {
 def photographs(folder: Path) -> list[str]:
     """Write small crops of the photographs as PNG files into `folder`: their paths."""
     return [str(_crop(name, folder / f"{name}.png")) for name in CROPS]
+
+
+def offer(box: gr.Image) -> None:
+    """Lay out the photographs below a picture box, which takes the one that is chosen."""
+    with tempfile.TemporaryDirectory() as folder:  # gradio keeps copies of its own
+        gr.Examples(
+            photographs(Path(folder)),
+            box,
+            cache_examples=False,
+            label="Photographs to try",
+            api_visibility="private",
+        )
 
 
 def _crop(name: str, path: Path) -> Path:

@@ -58,11 +58,11 @@ def can_sample(model: SuperResolutionModel) -> TypeGuard[GenerativeModel]:
 
 
 def described(models: Models) -> list[tuple[str, str]]:
-    """(what a menu says, name) of each model: class, scale, and its PSNR where it was scored."""
+    """(what a menu says, name) of each model: scale, and PSNR where it was measured."""
     folders = bundled()
     choices = []
     for name, model in models.items():
-        parts = [name, f"{type(model).__name__}, x{model.scale}"]
+        parts = [name, f"x{model.scale}"]
         if name in folders and (scored := cards.headline(folders[name])):
             parts.append(scored)
         choices.append((" · ".join(parts), name))
@@ -162,27 +162,32 @@ def uploaded_path(payload: Any) -> str | None:
     return None if payload is None else payload.path
 
 
-def read_picture(path: str | None, samples: int) -> Image.Image:
-    """The uploaded picture, if `samples` answers to it are within the demo's limits.
+def read_picture(path: str | None, answers: int, shrink: int = 1) -> Image.Image:
+    """The uploaded picture, if `answers` to it are within the demo's limits.
+
+    Args:
+        path: where the upload lies.
+        answers: how many enlarged pictures are asked for.
+        shrink: by how much the picture's sides shrink before a model sees it.
 
     Raises:
         PictureError: for no picture, no longer a picture, a broken one or one too large.
     """
     if not path or not Path(path).is_file():
         raise PictureError("there is no picture: choose one first, or upload it again")
-    image = open_picture(path, largest=LARGEST_WORK)
+    image = open_picture(path, largest=LARGEST_WORK * shrink**2)
     width, height = image.size
-    if max(width, height) > LARGEST_SIDE:
+    if max(width, height) > LARGEST_SIDE * shrink:
         raise PictureError(
-            f"the picture is {width}x{height}: the demo takes at most {LARGEST_SIDE} pixels "
-            "along a side, so crop or shrink it"
+            f"the picture is {width}x{height}: the demo takes at most {LARGEST_SIDE * shrink} "
+            "pixels along a side, so crop or shrink it"
         )
-    if width * height * samples > LARGEST_WORK:
-        allowed = LARGEST_WORK // samples
+    allowed = LARGEST_WORK // answers * shrink**2
+    if width * height > allowed:
         raise PictureError(
-            f"{samples} samples of a {width}x{height} picture are too much for the demo: shrink "
+            f"{answers} answers to a {width}x{height} picture are too much for the demo: shrink "
             f"it to at most {allowed} pixels ({int(allowed**0.5)}x{int(allowed**0.5)}), or ask "
-            "for fewer samples"
+            "for fewer"
         )
     return image
 

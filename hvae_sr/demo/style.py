@@ -56,6 +56,18 @@ CSS = """
 .strip .image-container { padding-top: 2.5em; }  /* below the label and the buttons */
 .strips .grid-container { grid-template: none / 1fr !important; grid-auto-rows: auto !important; }
 .secondary-wrap input { text-overflow: ellipsis; }
+.captions .thumbnail-lg { aspect-ratio: auto; display: flex; flex-direction: column; }
+.captions .thumbnail-lg img { aspect-ratio: 1; height: auto; min-height: 0; }
+.captions .caption-label {
+  position: static;
+  max-width: none;
+  width: 100%;
+  text-align: left;
+  white-space: normal;
+  border: 0;
+}
+.column .wrap { flex-direction: column; }
+.scores { contain: inline-size; }  /* a wide table scrolls, not the page */
 footer .divider { display: none; }
 @media (max-width: 640px) {
   .gradio-container main { padding: 1em !important; }

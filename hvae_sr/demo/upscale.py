@@ -1,6 +1,5 @@
 """The tab "Upscale": one picture in, one or several larger ones out."""
 
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +9,7 @@ from PIL import Image
 
 from hvae_sr import pictures
 from hvae_sr.degradation import enlarge
-from hvae_sr.demo import spread
-from hvae_sr.demo.examples import photographs
+from hvae_sr.demo import examples, spread
 from hvae_sr.demo.shared import (
     Models,
     checked_seed,
@@ -128,14 +126,7 @@ def tab(models: Models) -> None:
     with gr.Tab("Upscale", id="upscale", elem_id="tab-upscale"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             box = picture_box()
-            with tempfile.TemporaryDirectory() as folder:  # gradio keeps copies of its own
-                gr.Examples(
-                    photographs(Path(folder)),
-                    box,
-                    cache_examples=False,
-                    label="Photographs to try",
-                    api_visibility="private",
-                )
+            examples.offer(box)
             name = menu(models)
             with gr.Group() as choices:
                 temperature = temperature_slider(0, TEMPERATURE_INFO)

@@ -131,6 +131,15 @@ def detail(picture: Tensor, scale: int) -> Tensor:
     return (power * fine).sum(dim=(-2, -1)).mean(dim=1)
 
 
+def lr_psnr(picture: Tensor, lr: Tensor, degradation: Degradation) -> Tensor:
+    """PSNR in dB of pictures (N, 3, H, W), rounded to 8 bits and shrunk without rounding -> (N,).
+
+    Args:
+        lr: what they are compared with, (N, 3, H / scale, W / scale).
+    """
+    return psnr(degradation.linear(quantise(picture)), lr)
+
+
 def score(
     picture: Tensor, hr: Tensor, lr: Tensor, degradation: Degradation, space: str = "rgb"
 ) -> Scores:
@@ -150,7 +159,6 @@ def score(
     if space not in SPACES:
         raise ValueError(f"space must be one of {SPACES}, not {space!r}")
     picture = quantise(picture)
-    lr_psnr = psnr(degradation.linear(picture), lr)
     if space == "rgb":
         shown, truth, similarity = picture, hr.expand_as(picture), ssim
     else:
@@ -159,7 +167,7 @@ def score(
     return Scores(
         psnr=psnr(shown, truth),
         ssim=similarity(shown, truth),
-        lr_psnr=lr_psnr,
+        lr_psnr=lr_psnr(picture, lr, degradation),
         mse=(shown - truth).square().mean(dim=(1, 2, 3)),
         detail=detail(shown, degradation.scale),
         reference_detail=detail(truth, degradation.scale),

@@ -86,11 +86,11 @@ def load_references(
         PictureError: when a picture cannot be read.
     """
     if source == "cifar10":
-        pixels = _cropped(data.cifar10(root, train=False)[:limit], scale)
+        pixels = cropped(data.cifar10(root, train=False)[:limit], scale)
         return References(list(pixels.split(batch)), "CIFAR-10 test", space or "rgb")
     path = next((p for p in (Path(source), Path(root) / source) if p.exists()), Path(source))
     if path.suffix == ".npy":
-        pixels = _cropped(data.load_array(path)[:limit], scale)
+        pixels = cropped(data.load_array(path)[:limit], scale)
         return References(list(pixels.split(batch)), path.name, space or "rgb")
     if not path.is_dir():
         raise DataError(
@@ -102,7 +102,7 @@ def load_references(
         raise DataError(f"{path} holds no picture")
     name = path.resolve().name
     return References(
-        [_cropped(_read(file), scale).unsqueeze(0) for file in files],
+        [cropped(_read(file), scale).unsqueeze(0) for file in files],
         TITLES.get(name, name),
         space or "y",
     )
@@ -115,7 +115,12 @@ def _read(file: Path) -> Tensor:
     return pixels[:1] if rest.grey else pixels
 
 
-def _cropped(pixels: Tensor, scale: int) -> Tensor:
+def cropped(pixels: Tensor, scale: int) -> Tensor:
+    """Pictures (..., H, W) without the last rows and columns that make no multiple of the scale.
+
+    Raises:
+        DataError: when nothing would be left.
+    """
     height, width = pixels.shape[-2:]
     if height < scale or width < scale:
         raise DataError(f"a {width}x{height} picture is too small to be shrunk by {scale}")

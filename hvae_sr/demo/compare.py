@@ -1,0 +1,247 @@
+"""The tab "Compare": one picture through several models, beside bicubic interpolation."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+from PIL import Image
+from torch import Tensor
+
+from hvae_sr import pictures
+from hvae_sr.degradation import Degradation, enlarge, quantise
+from hvae_sr.demo import examples
+from hvae_sr.demo.shared import (
+    Models,
+    described,
+    first,
+    picture_box,
+    read_picture,
+    readable,
+    stored,
+)
+from hvae_sr.errors import PictureError
+from hvae_sr.evaluation.baselines import bicubic
+from hvae_sr.evaluation.metrics import lr_psnr, score
+from hvae_sr.evaluation.report import WINDOW, cropped
+
+# columns of the table -> how a value is written
+COLUMNS = {
+    "Picture": "{}",
+    "PSNR (dB)": "{:.2f}",
+    "SSIM": "{:.4f}",
+    "LR-PSNR (dB)": "{:.1f}",
+    "Seconds": "{:.2f}",
+    "Task": "{}",
+}
+REFERENCE = "The picture is a high-resolution reference"
+REFERENCE_INFO = "It is shrunk first, by each model's own degradation, then restored and scored."
+CONVENTIONS = (
+    "Every model gives its best guess, at temperature 0. PSNR and SSIM are those of photographs in "
+    "the literature: on the luma Y of the answer rounded to 8 bits, a border as wide as the scale "
+    "shaved. LR-PSNR compares the answer, shrunk again, with the model's input. A model is made "
+    "for one task, its scale and the way its training pictures were shrunk: compare scores within "
+    "a task only, whose models had the same input."
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the models of one degradation are given.
+
+    Args:
+        degradation: with its scale.
+        lr: the input, (1, 3, h, w) in [0, 1].
+        hr: what the answers are scored against: (1, 3, H, W), or (1, 1, H, W) of a grey picture;
+            None when nobody knows.
+    """
+
+    degradation: Degradation
+    lr: Tensor
+    hr: Tensor | None
+
+    @property
+    def name(self) -> str:
+        return f"x{self.degradation.scale}, {self.degradation.name}"
+
+    @property
+    def input(self) -> tuple[str, Image.Image]:
+        """What is shown of the input: a caption, and each pixel enlarged to the answers' size."""
+        height, width = self.lr.shape[-2:]
+        pixels = enlarge(self.lr, self.degradation.scale, "nearest")
+        return f"input {width} x {height} · {self.name}", pictures.to_image(pixels[0])
+
+    def entry(self, name: str, answer: Tensor, seconds: float | None = None) -> "Entry":
+        """An answer (1, 3, H, W) in [0, 1] with its scores."""
+        picture = pictures.to_image(answer[0])
+        if self.hr is None:
+            consistency = float(lr_psnr(answer, self.lr, self.degradation))
+            return Entry(name, self.name, picture, consistency, seconds)
+        found = score(answer, self.hr, self.lr, self.degradation, space="y")
+        return Entry(
+            name,
+            self.name,
+            picture,
+            float(found.lr_psnr),
+            seconds,
+            float(found.psnr),
+            float(found.ssim),
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One answer: PSNR and LR-PSNR in dB, the former and SSIM where there is a reference."""
+
+    name: str
+    task: str
+    picture: Image.Image
+    lr_psnr: float
+    seconds: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+
+    @property
+    def caption(self) -> str:
+        scores = [f"{self.psnr:.2f} dB", f"SSIM {self.ssim:.4f}"] if self.psnr is not None else []
+        time = [f"{self.seconds:.2f} s"] if self.seconds is not None else []
+        return " · ".join([self.name, *scores, f"LR-PSNR {self.lr_psnr:.1f} dB", *time])
+
+
+def set_task(image: Image.Image, degradation: Degradation, reference: bool) -> Task:
+    """The picture as the input of a degradation's models, or shrunk by it when it is a reference.
+
+    Raises:
+        PictureError: for a reference too small to be scored.
+    """
+    rgb, rest = pictures.split(image)
+    if not reference:
+        return Task(degradation, rgb, None)
+    scale = degradation.scale
+    needed = -(-(WINDOW + 2 * scale) // scale) * scale  # SSIM's window inside the shaved border
+    if min(rgb.shape[-2:]) < needed:
+        raise PictureError(
+            f"the reference is {rgb.shape[-1]}x{rgb.shape[-2]}: scores at x{scale} need at least "
+            f"{needed} pixels along each side"
+        )
+    hr = quantise(cropped(rgb, scale))
+    return Task(degradation, degradation(hr), hr[:, :1] if rest.grey else hr)
+
+
+@torch.inference_mode()
+def answers(task: Task, models: Models) -> Iterator[Entry]:
+    """Bicubic interpolation, then the best guess of each model, one at a time."""
+    yield task.entry("bicubic", bicubic(task.lr, task.degradation.scale).clamp(0, 1))
+    for name, model in models.items():
+        start = time.perf_counter()
+        answer = model.upscale(task.lr)
+        yield task.entry(name, answer, time.perf_counter() - start)
+
+
+def table(found: list[Entry]) -> dict[str, Any]:
+    """The scores as `gr.Dataframe` takes them: values, and each column as it is written."""
+    rows = [[e.name, e.psnr, e.ssim, e.lr_psnr, e.seconds, e.task] for e in found]
+    forms = COLUMNS.values()
+    written = [
+        [
+            "" if value is None else form.format(value)
+            for form, value in zip(forms, row, strict=True)
+        ]
+        for row in rows
+    ]
+    return {"headers": list(COLUMNS), "data": rows, "metadata": {"display_value": written}}
+
+
+def tab(models: Models) -> None:
+    """Lay out the tab and connect it; inside `gr.Blocks`."""
+    tasks = {
+        name: model.degradation for name, model in models.items() if model.degradation is not None
+    }
+    comparable = {name: models[name] for name in tasks}
+
+    def compare(
+        picture: str | None,
+        chosen: list[str],
+        reference: bool,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
+    ) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+        """Enlarge a picture with several models, and score them when it is a reference.
+
+        Args:
+            picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM; its colours are used. Pixels x models
+                at most 262144; of a reference scale^2 as many, by the smallest scale chosen.
+            chosen: names of models.
+            reference: the picture is the truth: shrink it first, restore it, score it.
+            progress: filled in by gradio.
+
+        Returns:
+            for each task the input, bicubic interpolation and each model's answer, with scores
+            the scores as a table, one row for each answer
+        """
+        with readable():
+            if not chosen:
+                raise ValueError("no model is chosen: choose at least one to compare")
+            shrink = min(tasks[name].scale for name in chosen) if reference else 1
+            image = read_picture(picture, len(chosen), shrink)
+            given = [
+                set_task(image, degradation, reference)
+                for degradation in dict.fromkeys(tasks[name] for name in chosen)
+            ]
+            shown = [("reference", image)] if reference else []
+            found: list[Entry] = []
+            for task in given:
+                shown.append(task.input)
+                members = {n: comparable[n] for n in chosen if tasks[n] == task.degradation}
+                for entry in answers(task, members):
+                    found.append(entry)
+                    shown.append((entry.caption, entry.picture))
+                    progress((len(found), len(chosen) + len(given)), unit="pictures")
+            captions, images = zip(*shown, strict=True)
+            stem = Path(str(picture)).stem
+            paths = stored(images, [f"{stem}-{n}.png" for n in range(1, len(images) + 1)], box)
+        return list(zip(paths, captions, strict=True)), table(found)
+
+    with gr.Tab("Compare", id="compare"), gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            box = picture_box()
+            examples.offer(box)
+            reference = gr.Checkbox(label=REFERENCE, info=REFERENCE_INFO)
+            same = tasks[first(comparable)]
+            chosen = gr.CheckboxGroup(
+                described(comparable),
+                value=[name for name, task in tasks.items() if task == same],
+                label="Models",
+                elem_classes="column",
+            )
+            button = gr.Button("Compare", variant="primary", size="lg")
+        with gr.Column(scale=3, min_width=320):
+            gallery = gr.Gallery(
+                format="png",
+                columns=3,
+                height="auto",
+                object_fit="contain",
+                buttons=["download", "fullscreen"],
+                interactive=False,
+                label="Answers: choose one to see it large",
+                elem_classes="pairs captions",
+            )
+            scores = gr.Dataframe(
+                headers=list(COLUMNS),
+                interactive=False,
+                label="Scores",
+                elem_classes="scores",
+            )
+            gr.Markdown(CONVENTIONS, elem_classes="note")
+
+    button.click(
+        compare,
+        [box, chosen, reference],
+        [gallery, scores],
+        api_name="compare",
+        concurrency_id="model",
+        show_progress_on=gallery,
+        scroll_to_output=True,
+    )

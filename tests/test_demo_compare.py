@@ -1,0 +1,125 @@
+"""The demo's comparison of models: what is scored, by which convention, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Nearest, random_pictures, refusal
+from gradio_client import Client, handle_file
+from PIL import Image
+from skimage import data
+
+from hvae_sr import load, pictures
+from hvae_sr.degradation import Degradation
+from hvae_sr.demo import compare, shared
+from hvae_sr.evaluation.report import References, evaluate
+
+PHOTO, SMALL, HALF = "photo-cnn-x4", "srcnn-cifar10-x4", "photo-cnn-x2"
+
+Compare = Callable[..., tuple[list[dict], list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def ask(client: Client) -> Compare:
+    def call(path: Path, **choices: Any) -> tuple[list[dict], list[dict[str, Any]]]:
+        gallery, table = client.predict(handle_file(path), api_name="/compare", **choices)
+        rows = [dict(zip(table["headers"], row, strict=True)) for row in table["data"]]
+        return gallery, rows
+
+    return call
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    """A photograph of 50 x 43 pixels: no multiple of any scale."""
+    photograph = Image.fromarray(data.astronaut()[:430, 100:600]).resize((50, 43))
+    photograph.save(tmp_path / "reference.png")
+    return tmp_path / "reference.png"
+
+
+def test_a_picture_through_several_models(ask: Compare, small: Path) -> None:
+    gallery, rows = ask(small, chosen=[PHOTO, SMALL])
+    assert [row["Picture"] for row in rows] == ["bicubic", PHOTO, "bicubic", SMALL]
+    assert [row["Task"] for row in rows] == ["x4, bicubic"] * 2 + ["x4, gaussian"] * 2
+    assert all(row["PSNR (dB)"] is None and row["SSIM"] is None for row in rows)
+    assert all(row["LR-PSNR (dB)"] > 20 for row in rows)
+    assert [row["Seconds"] is None for row in rows] == [True, False, True, False]
+    captions = [each["caption"] for each in gallery]
+    assert captions[0] == "input 24 x 20 · x4, bicubic" and captions[1].startswith("bicubic · ")
+    assert {Image.open(each["image"]).size for each in gallery} == {(96, 80)}
+    answer = load(PHOTO).upscale(Image.open(small))
+    assert Image.open(gallery[2]["image"]).tobytes() == answer.tobytes()
+
+
+def test_a_reference_is_scored_as_the_evaluation_does(ask: Compare, reference: Path) -> None:
+    gallery, rows = ask(reference, chosen=[PHOTO], reference=True)
+    pixels = pictures.to_tensor(Image.open(reference))[..., :40, :48]
+    scores = evaluate(load(PHOTO), References([pixels], "one", "y"))["scores"]
+    for row, name in zip(rows, ("bicubic", "model"), strict=True):
+        assert row["PSNR (dB)"] == pytest.approx(scores[name]["psnr"], abs=1e-3)
+        assert row["SSIM"] == pytest.approx(scores[name]["ssim"], abs=1e-4)
+        assert row["LR-PSNR (dB)"] == pytest.approx(scores[name]["lr_psnr"], abs=1e-2)
+    sizes = [Image.open(each["image"]).size for each in gallery]
+    assert sizes == [(50, 43), (48, 40), (48, 40), (48, 40)]
+    assert gallery[0]["caption"] == "reference"
+    assert gallery[1]["caption"] == "input 12 x 10 · x4, bicubic"
+    assert "dB · SSIM 0." in gallery[3]["caption"]
+
+
+def test_every_model_gets_its_own_degradation_and_scale(ask: Compare, reference: Path) -> None:
+    gallery, _ = ask(reference, chosen=[SMALL, HALF], reference=True)
+    inputs = [each for each in gallery if each["caption"].startswith("input")]
+    assert [each["caption"] for each in inputs] == [
+        "input 12 x 10 · x4, gaussian",
+        "input 25 x 21 · x2, bicubic",
+    ]
+    for each, name, scale in zip(inputs, ("gaussian", "bicubic"), (4, 2), strict=True):
+        pixels = pictures.to_tensor(Image.open(each["image"]))[..., ::scale, ::scale]
+        hr = pictures.to_tensor(Image.open(reference))
+        hr = hr[..., : hr.shape[-2] // scale * scale, : hr.shape[-1] // scale * scale]
+        assert torch.equal(pixels, Degradation(name, scale)(hr))
+
+
+def test_grey_references_are_scored_on_grey_values() -> None:
+    grey = random_pictures(1, 1, 40, 40)
+    image = pictures.to_image(grey[0])
+    assert image.mode == "L"
+    task = compare.set_task(image, Degradation("area", 2), reference=True)
+    assert task.hr is not None and torch.equal(task.hr, grey)
+    _, entry = compare.answers(task, {"nearest": Nearest()})
+    truth = grey[..., 2:-2, 2:-2]
+    error = (pictures.to_tensor(entry.picture)[:, :1, 2:-2, 2:-2] - truth).square().mean()
+    assert entry.psnr == pytest.approx(float(-10 * error.log10()), abs=1e-3)
+    assert entry.lr_psnr > 60  # it repeats the means of the cells
+
+
+def test_what_cannot_be_compared_is_refused(ask: Compare, small: Path, tmp_path: Path) -> None:
+    assert "choose at least one" in refusal(lambda: ask(small, chosen=[]))
+    refusal(lambda: ask(small, chosen=["other"]))
+    Image.new("RGB", (60, 19)).save(tmp_path / "in.png")
+    message = refusal(lambda: ask(tmp_path / "in.png", chosen=[PHOTO], reference=True))
+    assert "60x19" in message and "at least 20 pixels" in message
+    Image.new("L", (400, 400)).save(tmp_path / "in.png")
+    message = refusal(lambda: ask(tmp_path / "in.png", chosen=[PHOTO, SMALL]))
+    assert "at most 131072 pixels (362x362)" in message
+
+
+def test_references_may_be_as_large_as_what_is_made_of_them(tmp_path: Path) -> None:
+    side = int((shared.LARGEST_WORK / 2) ** 0.5)
+    Image.new("L", (4 * side, 4 * side)).save(tmp_path / "in.png")
+    assert shared.read_picture(str(tmp_path / "in.png"), 2, shrink=4).size == (4 * side, 4 * side)
+    with pytest.raises(shared.PictureError, match="shrink it"):
+        shared.read_picture(str(tmp_path / "in.png"), 2, shrink=2)
+
+
+def test_the_endpoint_is_documented(client: Client) -> None:
+    endpoint = client.view_api(return_format="dict", print_info=False)["named_endpoints"][
+        "/compare"
+    ]
+    parameters = endpoint["parameters"]
+    assert [each["parameter_name"] for each in parameters] == ["picture", "chosen", "reference"]
+    default = parameters[1]["parameter_default"]
+    degradations = {load(name).degradation for name in default}
+    assert shared.FIRST in default and len(degradations) == 1
