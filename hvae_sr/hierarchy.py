@@ -52,7 +52,8 @@ class Choices:
 
     Args:
         latent: channels of each latent.
-        cell: kind of the top-down networks, see `hvae_sr.blocks.cell`.
+        cell: kind of the cells that refine the state, see `hvae_sr.blocks.cell`.
+        sampler: kind of the networks of priors and posteriors; left out, that of `cell`.
         activation: of all networks.
         prior: `learned`, p(z | state), or `standard`, N(0, I).
         merge: how posteriors are made.
@@ -62,6 +63,7 @@ class Choices:
 
     latent: int
     cell: str = "plain"
+    sampler: str | None = None
     activation: str = "silu"
     prior: str = "learned"
     merge: Merge = field(default_factory=Merge)
@@ -73,8 +75,11 @@ class Choices:
         if self.links not in LINKS:
             raise ValueError(f"links must be one of {LINKS}, not {self.links!r}")
 
-    def network(self, inputs: int, width: int, outputs: int) -> Cell:
-        return cell(self.cell, inputs, width, outputs, self.activation)
+    def refinement(self, width: int) -> Cell:
+        return cell(self.cell, width, width, width, self.activation)
+
+    def distribution(self, inputs: int, width: int, outputs: int) -> Cell:
+        return cell(self.sampler or self.cell, inputs, width, outputs, self.activation)
 
 
 @dataclass
@@ -175,16 +180,16 @@ class LatentGroup(nn.Module):
         self.merge = choices.merge
         self.prior = None
         if choices.prior == "learned":
-            self.prior = choices.network(width, width, 2 * latent + width)
+            self.prior = choices.distribution(width, width, 2 * latent + width)
             scaled(self.prior.last, 0)
         self.posterior = self._posterior_network(width, choices)
         self.project = conv1x1(latent, width)
-        self.refine = choices.network(width, width, width)
+        self.refine = choices.refinement(width)
         scaled(self.refine.last, 1 / math.sqrt(depth))
 
     def _posterior_network(self, width: int, choices: Choices) -> Cell | None:
         inputs = 2 * width if choices.merge.sees_state else width
-        network = choices.network(inputs, width, 2 * self.latent)
+        network = choices.distribution(inputs, width, 2 * self.latent)
         start_quiet(network.last, self.latent)
         return network
 

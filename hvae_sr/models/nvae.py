@@ -8,8 +8,9 @@ Arash Vahdat, Jan Kautz, "NVAE: A Deep Hierarchical Variational Autoencoder", Ne
     KL = (delta_mu^2 / sigma^2 + delta_sigma^2 - log delta_sigma^2 - 1) / 2
     loss = -ELBO + lambda sum_i s_i,  s_i the largest singular value of layer i
 
-The generative cells are depthwise (5x5) with squeeze and excitation, the encoder's are plain. There
-is no batch normalisation here, hence nothing to estimate again before sampling.
+The generative cells are depthwise (5x5) with squeeze and excitation, the encoder's are plain, and
+one convolution each makes a prior and a posterior. There is no batch normalisation here, hence
+nothing to estimate again before sampling.
 """
 
 from typing import Any
@@ -78,7 +79,7 @@ class NVAE(GenerativeModel):
         blocks: residual cells of the bottom-up pass at each level.
         latent: channels of each latent.
         start_blocks: residual cells of the LR encoder.
-        cell: of the generative networks, see `hvae_sr.blocks.cell`.
+        cell: that refines the state, see `hvae_sr.blocks.cell`.
         spectral_weight: lambda of the spectral regularisation, 0 to leave it out.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
@@ -104,7 +105,7 @@ class NVAE(GenerativeModel):
             widths=widths,
             groups=groups,
             blocks=blocks,
-            choices=Choices(latent, cell=cell, merge=Residual()),
+            choices=Choices(latent, cell=cell, sampler="single", merge=Residual()),
             start="lr",
             start_blocks=start_blocks,
             likelihood=distributions.MixtureOfLogistics(mixtures),
