@@ -1,4 +1,4 @@
-"""`hvae-sr evaluate`, `hvae-sr family` and `hvae-sr benchmark`: scores, speed, memory."""
+"""`hvae-sr evaluate`, `family`, `ablate` and `benchmark`: scores, comparisons, speed, memory."""
 
 import json
 import sys
@@ -105,6 +105,45 @@ def family(
     print(text)
     if out is not None:
         out.write_text(text)
+
+
+@app.command()
+def ablate(
+    data: Annotated[str, typer.Option(help="To train on: as train.py takes it.")],
+    test: Annotated[str, typer.Option(help="cifar10 (test split) or a .npy file.")],
+    data_root: Annotated[Path, typer.Option(help="Where torchvision keeps CIFAR-10.")] = Path(
+        "data"
+    ),
+    steps: Annotated[int, typer.Option(min=1, help="Of each variant.")] = 150,
+    limit: Annotated[int, typer.Option(min=1, help="Only the first test pictures.")] = 1_000,
+    runs: Annotated[Path, typer.Option(help="Keeps finished variants.")] = Path("runs/ablation"),
+    out: Annotated[Path, typer.Option(help="OUT.md and OUT.png are written.")] = Path(
+        "docs/ablation"
+    ),
+) -> None:
+    """Train variants of the study's VAE: when it goes grey, and what cures it.
+
+    Variants that were trained before with the same settings are not trained again.
+    """
+    from hvae_sr.data import load_pictures
+    from hvae_sr.evaluation import ablation
+    from hvae_sr.evaluation.report import load_references
+    from hvae_sr.inference.files import save_picture
+
+    variants = [variant for part in ablation.VARIANTS.values() for variant in part]
+    bench = ablation.Bench(
+        load_pictures(data, root=data_root),
+        load_references(test, 4, space="rgb", limit=limit, root=data_root),
+        steps,
+        runs,
+    )
+    outcomes = ablation.run(bench, variants)
+    sources = f"--data {Path(data).name} --test {Path(test).name}"
+    command = f"hvae-sr ablate {sources} --steps {steps} --limit {limit}"
+    sheet = out.with_suffix(".png")
+    save_picture(ablation.sheet(bench, variants), sheet)
+    out.with_suffix(".md").write_text(ablation.page(bench, outcomes, command, sheet.name))
+    print(out.with_suffix(".md"))
 
 
 def _training(source: str | None, root: Path) -> "Tensor | None":

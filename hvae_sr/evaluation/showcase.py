@@ -56,7 +56,7 @@ def thumbnails(cnn: str = "srcnn-cifar10-x4", hvae: str = "hvae-cifar10-x4") -> 
     )
     sheet = Image.new("RGB", (top.width, top.height + LINE + prior.height), "white")
     sheet.paste(top, (0, 0))
-    _write(sheet, "pictures from nothing: y from p(y), then x from p(x | y), T = 0.9", top.height)
+    write(sheet, "pictures from nothing: y from p(y), then x from p(x | y), T = 0.9", top.height)
     sheet.paste(prior, (0, top.height + LINE))
     return sheet
 
@@ -143,11 +143,12 @@ def deviation_map(samples: Tensor, full: float = 0.15) -> Tensor:
 def _labelled(image: Image.Image, label: str) -> Image.Image:
     tile = Image.new("RGB", (PANEL, PANEL + LINE), "white")
     tile.paste(image.resize((PANEL, PANEL), Image.Resampling.NEAREST), (0, LINE))
-    _write(tile, label, 0)
+    write(tile, label, 0)
     return tile
 
 
-def _write(image: Image.Image, text: str, top: int) -> None:
+def write(image: Image.Image, text: str, top: int) -> None:
+    """Draw a line of text onto a picture, at its left."""
     font = ImageFont.load_default(size=16)
     ImageDraw.Draw(image).text((2, top + 3), text, fill="black", font=font)
 

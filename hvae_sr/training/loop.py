@@ -46,6 +46,7 @@ class Options:
         max_minutes: stop in time, everything saved.
         resume: go on from the newest checkpoint of `out`.
         log_every, save_every: in steps.
+        quiet: show no progress bar.
     """
 
     out: Path
@@ -58,6 +59,7 @@ class Options:
     resume: bool = False
     log_every: int = 50
     save_every: int = 500
+    quiet: bool = False
 
 
 class Criterion(nn.Module):
@@ -179,7 +181,7 @@ class Trainer:
             total=self.recipe.steps,
             initial=self.step,
             unit="step",
-            disable=not self.accelerator.is_main_process,
+            disable=self.options.quiet or not self.accelerator.is_main_process,
         )
         mark, first = time.monotonic(), self.step
         while self.step < self.recipe.steps:
