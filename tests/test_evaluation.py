@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import random_pictures, shaken, tiny_hvae, tiny_lr_prior, tiny_srcnn, tiny_study_vae
+from conftest import (
+    GENERATIVE,
+    random_pictures,
+    shaken,
+    tiny_hvae,
+    tiny_lr_prior,
+    tiny_srcnn,
+    tiny_study_vae,
+)
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import hvae_sr
@@ -120,9 +128,10 @@ def test_bicubic_is_smoother_than_the_original_and_noise_is_sharper():
     assert 0 < scores["bicubic"]["sharpness"] < scores["nearest"]["sharpness"]
 
 
-def test_a_hundred_draws_make_the_bound_of_all_their_weights():
+@pytest.mark.parametrize("name", GENERATIVE)
+def test_many_draws_make_the_bound_of_all_their_weights(name):
     """Folded one by one, and of pictures in two batches, as torch computes it at once."""
-    model, hr = shaken(tiny_hvae()), random_pictures(6, 3, 16, 16)
+    model, hr = shaken(GENERATIVE[name]()), random_pictures(6, 3, 16, 16)
     pairs = [(part, model.degradation(part)) for part in hr.split(4)]
     measured = bounds.measure(model, pairs, draws=9, seed=3)
     noise = Noise(3)

@@ -2,7 +2,7 @@
 many latents carry anything."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -117,7 +117,7 @@ def measure(
     noise, activity = Noise(seed), Activity()
     bits, nats, channels = [], [], []
     for hr, lr in pairs:
-        seen = _evidence(_draws(model, hr, lr, noise, draws))
+        seen = _evidence(model.bounds(hr, lr, noise, draws))
         bits.append(bits_per_dim(torch.stack([seen.distortion, -seen.weight, *seen.rates]), hr))
         nats.append(torch.stack(seen.rates))
         channels = [mean.shape[1] for mean in seen.means]
@@ -135,13 +135,6 @@ def measure(
         units=activity.units,
         active=activity.active,
     )
-
-
-def _draws(
-    model: GenerativeModel, hr: Tensor, lr: Tensor | None, noise: Noise, draws: int
-) -> Iterator[Bound]:
-    for _ in range(draws):
-        yield model.bound(hr, lr, noise)
 
 
 def _evidence(bounds: Iterable[Bound]) -> _Evidence:
