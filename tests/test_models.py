@@ -69,6 +69,21 @@ def test_loss_is_scalars_and_trains_everything(name: str, scale: int):
 
 
 @every
+def test_bfloat16_gives_finite_losses_and_gradients_close_to_those_of_float32(name: str):
+    losses = []
+    for half in (False, True):
+        torch.manual_seed(0)
+        model, (hr, lr) = TINY[name](), pair()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            loss = model.loss(hr, lr)["loss"]
+        loss.backward()
+        assert loss.dtype == torch.float32
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+        losses.append(float(loss.detach()))
+    assert losses[1] == pytest.approx(losses[0], rel=0.1, abs=1e-3)
+
+
+@every
 def test_a_few_steps_of_training_lower_the_loss(name: str):
     model, (hr, lr) = TINY[name](), pair()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
