@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hvae_sr.degradation import reflect
 from hvae_sr.distributions import Noise
 from hvae_sr.generative import GenerativeModel
 
@@ -93,11 +94,14 @@ def stages(
     """
     height, width = size
     found = [Stage(0, "nothing")]
+    own = sum(level.groups for level in model.levels)
     prior = model.lr_prior if model.conditional and not given else None
     if prior is not None:
         for draws, latents in _levels(prior, height // model.scale, width // model.scale):
             found.append(Stage(draws, f"y down to its {latents} latents"))
         found[-1] = Stage(found[-1].draws, "y")
+    elif model.groups > own:  # srVAE describes a given y by latents too
+        found.append(Stage(model.groups - own, "the latents of y"))
     known = "y, and x" if prior is not None else "x"
     before = found[-1].draws
     for draws, latents in _levels(model, height, width):
@@ -148,13 +152,16 @@ def redraw(
     if lr is not None:
         if not model.conditional:
             raise ValueError("this model draws pictures from nothing: it takes no picture")
-        size = (lr.shape[-2] * model.scale, lr.shape[-1] * model.scale)
+        height, width = lr.shape[-2:]
+        size = (height * model.scale, width * model.scale)
+        lr = reflect(lr, (0, -width % model.multiple, 0, -height % model.multiple))
     for stage in stages(model, size, given=lr is not None):
         noise = KeptNoise(seed, stage.draws)
         if lr is None:
             pictures = model.sample(1 + others, size=size, temperature=temperature, noise=noise)
         else:
-            pictures = model.draw(lr, 1 + others, temperature, noise)[0].clamp(0, 1)
+            padded = model.draw(lr, 1 + others, temperature, noise)[0].clamp(0, 1)
+            pictures = padded[..., : size[0], : size[1]]
         yield stage, pictures
 
 

@@ -4,7 +4,15 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import random_pictures, shaken, tiny_hvae, tiny_lr_prior, tiny_study_vae
+from conftest import (
+    GENERATIVE,
+    random_pictures,
+    shaken,
+    tiny_hvae,
+    tiny_lr_prior,
+    tiny_srvae,
+    tiny_study_vae,
+)
 from torch import Tensor
 
 from hvae_sr.distributions import Noise
@@ -137,6 +145,26 @@ def test_levels_of_a_given_picture(cascade: GenerativeModel) -> None:
     for _, pictures in rows:
         assert (pictures[:1] - expected).abs().mean() < ROUNDING
         assert not torch.equal(pictures[1], pictures[2])
+
+
+def test_srvae_describes_a_given_picture_by_latents_too() -> None:
+    model = shaken(tiny_srvae(u_widths=[8, 8], u_groups=[1, 1], u_blocks=[1, 1]))
+    assert isinstance(model, GenerativeModel)
+    rows = list(redraw(model, 7, others=2, lr=random_pictures(1, 3, 5, 7)))
+    assert [stage for stage, _ in rows] == [Stage(0, "nothing"), Stage(2, "the latents of y")]
+    assert [pictures.shape for _, pictures in rows] == [(3, 3, 20, 28)] * 2
+    assert [stage.draws for stage in stages(model)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", sorted(GENERATIVE))
+def test_every_model_makes_the_draws_that_stages_count(name: str) -> None:
+    model = GENERATIVE[name]()
+    if model.lr_prior is None:
+        model = model.with_lr_prior(tiny_lr_prior())
+    noise = Recorded()
+    model.sample(1, noise=noise)
+    own = [level.groups for level in model.levels if level.groups]
+    assert len(noise.sizes) == stages(model)[-1].draws + own[-1]
 
 
 def test_models_that_cannot_are_refused() -> None:

@@ -3,7 +3,7 @@
 import gradio as gr
 
 HEAD = """# hvae-sr
-Enlarge pictures, see how sure the model is, and draw new pictures from nothing."""
+Enlarge pictures and movies, see how sure a model is, and draw new pictures from nothing."""
 
 THEME = gr.themes.Default(
     primary_hue="indigo",
@@ -55,7 +55,7 @@ CSS = """
 }
 .strip .image-container { padding-top: 2.5em; }  /* below the label and the buttons */
 .strips .grid-container { grid-template: none / 1fr !important; grid-auto-rows: auto !important; }
-.secondary-wrap input { text-overflow: ellipsis; }
+.secondary-wrap input { padding-right: 2em !important; text-overflow: ellipsis; }
 .captions .thumbnail-lg { aspect-ratio: auto; display: flex; flex-direction: column; }
 .captions .thumbnail-lg img { aspect-ratio: 1; height: auto; min-height: 0; }
 .captions .caption-label {
@@ -73,7 +73,6 @@ footer .divider { display: none; }
   .gradio-container main { padding: 1em !important; }
   .tab-container { gap: 0 !important; }
   .tab-container button { padding: 0 0.45em !important; font-size: var(--text-md) !important; }
-  .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
   .pairs .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
 }
 """
