@@ -4,6 +4,7 @@ import gradio as gr
 from PIL import Image
 from torch import Tensor
 
+from hvae_sr import traversal
 from hvae_sr.demo.grids import enlarged, grid, strip
 from hvae_sr.demo.shared import (
     Models,
@@ -18,7 +19,6 @@ from hvae_sr.demo.shared import (
 )
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.pictures import to_image
-from hvae_sr.traversal import interpolate
 
 MOST_SAMPLES = 64
 MOST_STEPS = 16
@@ -66,7 +66,7 @@ def tab(models: Models) -> None:
             (path,) = stored([whole], [f"{model}-seed{seed}.png"], gallery)
         return [to_image(each) for each in enlarged(samples)], path
 
-    def between(
+    def interpolate(
         model: str,
         temperature: float,
         start: int | None,
@@ -90,7 +90,7 @@ def tab(models: Models) -> None:
         """
         with readable():
             progress(0.1, desc="Drawing")
-            samples = interpolate(
+            samples = traversal.interpolate(
                 samplers[model],
                 checked_seed(start),
                 checked_seed(end),
@@ -162,4 +162,4 @@ def tab(models: Models) -> None:
                 keep = gr.DownloadButton("Download the strip as PNG", interactive=False, size="md")
 
     answers(button, sample, [name, num_samples, temperature, seed], [gallery, download], "sample")
-    answers(go, between, [name, temperature, start, end, steps], [line, keep], "interpolate")
+    answers(go, interpolate, [name, temperature, start, end, steps], [line, keep], "interpolate")
