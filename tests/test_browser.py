@@ -209,6 +209,8 @@ def test_levels_of_a_photograph(page: sync_api.Page, photograph: Path) -> None:
     toast = page.get_by_test_id("toast-body")
     toast.filter(has_text="only enlarges: give it a picture").wait_for()
     panel.get_by_role("button", name="Levels of your own picture").click()
+    panel.get_by_role("button", name="Example: coffee").press("Enter")
+    panel.get_by_role("button", name="Remove Image").click()
     panel.locator("input[type=file]").set_input_files(photograph)
     panel.get_by_role("button", name="Remove Image").wait_for()
     panel.get_by_role("button", name="Redraw the levels").click()

@@ -204,7 +204,7 @@ def tab(models: Models) -> None:
             paths = stored(images, [f"{stem}-{n}.png" for n in range(1, len(images) + 1)], box)
         return list(zip(paths, captions, strict=True)), table(found)
 
-    with gr.Tab("Compare", id="compare"), gr.Row():
+    with gr.Tab("Compare", id="compare", elem_id="tab-compare"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             box = picture_box()
             examples.offer(box)

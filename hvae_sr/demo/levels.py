@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_sr import pictures
+from hvae_sr.demo import examples
 from hvae_sr.demo.grids import grid, strip
 from hvae_sr.demo.shared import (
     Models,
@@ -124,6 +125,7 @@ def tab(models: Models) -> None:
             with gr.Accordion("Levels of your own picture", open=False):
                 gr.Markdown(PICTURE_INFO, elem_classes="note")
                 box = picture_box()
+                examples.offer(box)
             button = gr.Button("Redraw the levels", variant="primary", size="lg")
         with gr.Column(scale=3, min_width=320):
             gallery = gr.Gallery(

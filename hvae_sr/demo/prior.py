@@ -157,7 +157,7 @@ def tab(models: Models) -> None:
                     buttons=["download", "fullscreen"],
                     label="From the one sample to the other",
                     alt_text="A strip of samples that change from the first to the last",
-                    elem_classes="strip",
+                    elem_classes="below",
                 )
                 keep = gr.DownloadButton("Download the strip as PNG", interactive=False, size="md")
 

@@ -24,6 +24,7 @@ THEME = gr.themes.Default(
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.main.app { padding-inline: clamp(1em, 4vw, 2em) !important; }  /* @media does not reach it */
 .head h1 { margin: 0; }
 .head p, .note, .note p { color: var(--body-text-color-subdued) !important; }
 .figures { font-size: var(--text-lg); font-variant-numeric: tabular-nums; }
@@ -53,7 +54,7 @@ CSS = """
   font-size: var(--text-md) !important;
   white-space: normal !important;
 }
-.strip .image-container { padding-top: 2.5em; }  /* below the label and the buttons */
+.below .image-container { padding-top: 2.5em; }  /* below the label and the buttons */
 .strips .grid-container { grid-template: none / 1fr !important; grid-auto-rows: auto !important; }
 .secondary-wrap input { padding-right: 2em !important; text-overflow: ellipsis; }
 .captions .thumbnail-lg { aspect-ratio: auto; display: flex; flex-direction: column; }
@@ -70,9 +71,11 @@ CSS = """
 .scores { contain: inline-size; }  /* a wide table scrolls, not the page */
 footer .divider { display: none; }
 @media (max-width: 640px) {
-  .gradio-container main { padding: 1em !important; }
   .tab-container { gap: 0 !important; }
-  .tab-container button { padding: 0 0.45em !important; font-size: var(--text-md) !important; }
+  .tab-container button { padding: 0 0.25em !important; font-size: var(--text-md) !important; }
+  .block:has(.grid-wrap) > label { position: static !important; }  /* it may take two lines */
+  .grid-container { padding-top: 0; grid-template-rows: none !important; grid-auto-rows: auto; }
+  .below .image-container { padding-top: 3.5em; }
   .pairs .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
 }
 """

@@ -175,6 +175,7 @@ def tab(models: Models) -> None:
                     buttons=["download", "fullscreen"],
                     label="Uncertainty: standard deviation over the samples",
                     alt_text="Map of the standard deviation of each pixel over the samples",
+                    elem_classes="below",
                 )
             legend = gr.HTML(_note(ONE_SAMPLE), label="Scale of the map")
         shown = gr.State()
