@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hvae_sr.degradation import Degradation
-    from hvae_sr.errors import HvaeSrError, ModelError, MovieError, PictureError
+    from hvae_sr.errors import HubError, HvaeSrError, ModelError, MovieError, PictureError
     from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import bundled, load
     from hvae_sr.modeling import SuperResolutionModel, Upscaled
@@ -33,6 +33,7 @@ _HOMES = {
     "EDSR": "models",
     "GenerativeModel": "generative",
     "HVAE": "models",
+    "HubError": "errors",
     "HvaeSrError": "errors",
     "LadderVAE": "models",
     "ModelError": "errors",
@@ -68,6 +69,7 @@ __all__ = [  # noqa: RUF022
     "Upscaled",
     "Degradation",
     "HvaeSrError",
+    "HubError",
     "ModelError",
     "PictureError",
     "MovieError",

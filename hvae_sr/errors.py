@@ -23,3 +23,7 @@ class DataError(HvaeSrError, ValueError):
 
 class TrainingError(HvaeSrError, RuntimeError):
     """A training run cannot start or go on."""
+
+
+class HubError(HvaeSrError, OSError):
+    """A hub cannot be reached, refuses, or does not have what was asked for."""

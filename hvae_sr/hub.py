@@ -1,16 +1,26 @@
-"""Finding models: the bundled shelf, a local folder, or a repository on a hub."""
+"""Finding models (the bundled shelf, a folder, a repository on a hub) and publishing them."""
 
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import HfApi, ModelCard, ModelCardData
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+from yaml import YAMLError
 
 import hvae_sr.models  # noqa: F401  (registers every class that a config can name)
-from hvae_sr.errors import ModelError
+from hvae_sr import cards, remote, serialization
+from hvae_sr.errors import HubError, ModelError
 from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.serialization import CONFIG
+from hvae_sr.serialization import CONFIG, WEIGHTS
 
+TEXT_BYTES = 2**20
+TOLD = {"data": str, "images": int, "minutes": int | float, "hardware": str}
 _PACKAGE = Path(__file__).parent
 # In a wheel the shelf lies inside the package, in a checkout beside it.
 _SHELVES = (_PACKAGE / "model_cards", _PACKAGE.parent / "model_cards")
@@ -42,7 +52,7 @@ def load(
     Raises:
         ModelError: for a name that is none of these, or a model that is damaged; the message
             names the file and the key.
-        huggingface_hub.errors.HfHubHTTPError: when the hub refuses or is out of reach.
+        HubError: when a hub refuses, is out of reach, or does not have it.
     """
     shelf = bundled()
     source: str | Path = shelf.get(str(name_or_path), name_or_path)
@@ -62,3 +72,172 @@ def _is_repository(name: str) -> bool:
     except HFValidationError:
         return False
     return "/" in name
+
+
+def push(
+    folder: str | Path,
+    repository: str,
+    *,
+    message: str | None = None,
+    private: bool | None = None,
+    revision: str | None = None,
+    tag: str | None = None,
+    token: str | None = None,
+) -> str:
+    """Publish a model folder in one commit, after loading it strictly: no damaged model leaves.
+
+    Config, weights, card and what belongs to them go up, nothing else that lies in the folder.
+    The card's snippet then loads the model from where it is.
+
+    Args:
+        folder: a bundled name or a model folder.
+        repository: `owner/name`; it is created when it is not there.
+        message: of the commit.
+        private: whether a new repository is hidden from others.
+        revision: a branch to push to, created when it is not there; `main` if None.
+        tag: a name for this commit, such as `v1`.
+        token: an access token that may write; the one `hf auth login` stored if None.
+
+    Returns:
+        The address of the model on the hub.
+
+    Raises:
+        ModelError: for a folder that does not load, or a repository that is not `owner/name`.
+        HubError: when the hub refuses or is out of reach; there is then no commit, not half of one.
+    """
+    source = bundled().get(str(folder), Path(folder))
+    if not source.is_dir():
+        raise ModelError(f"{str(folder)!r} is no bundled model and no folder")
+    if not _is_repository(repository):
+        raise ModelError(f"{repository!r} is not of the form owner/name")
+    model = SuperResolutionModel.from_pretrained(source)
+    api = HfApi(token=token)
+    with tempfile.TemporaryDirectory() as scratch, remote.said_plainly(repository, revision):
+        staged = _stage(model, source, repository, Path(scratch))
+        api.create_repo(repository, private=private, exist_ok=True)
+        if revision is not None:
+            api.create_branch(repository, branch=revision, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repository,
+            folder_path=staged,
+            revision=revision,
+            commit_message=message or f"Push {source.resolve().name} with hvae_sr",
+        )
+        if tag is not None:
+            api.create_tag(repository, tag=tag, revision=commit.oid)
+    return str(commit.repo_url)
+
+
+def _stage(model: SuperResolutionModel, source: Path, repository: str, scratch: Path) -> Path:
+    for file in [source / CONFIG, source / WEIGHTS, *cards.companions(source)]:
+        shutil.copy(file, scratch)
+    card = model.generate_model_card(model_name=repository)
+    (scratch / cards.CARD).write_text(cards.addressed(str(card), repository), encoding="utf-8")
+    return scratch
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a model: from its files, and from its card where it has one.
+
+    Args:
+        name: bundled name, folder or `owner/name`.
+        revision: commit of a hub's model; of others what the weights hash to, shortened.
+        parameters: how many numbers the weights are.
+        scale: HR pixels per LR pixel along each side.
+        degradation: that the weights are for; None for models without an LR input.
+        format_version: of `config.json`.
+        hvae_sr_version: that wrote it; None where it does not say.
+        size: of the weights in bytes.
+        sha256: of the weight file.
+        licence: of the weights, as the card states it.
+        scores: data set -> metric -> value, of the model's best single picture.
+        training: what `training.json` says of minutes, images and data.
+    """
+
+    name: str
+    revision: str | None
+    model_class: str
+    parameters: int
+    scale: int
+    degradation: str | None
+    format_version: int
+    hvae_sr_version: str | None
+    size: int
+    sha256: str
+    licence: str | None
+    scores: dict[str, dict[str, float]]
+    training: dict[str, Any]
+
+
+def info(
+    name_or_path: str | Path, *, revision: str | None = None, token: str | None = None
+) -> Info:
+    """Load a model and say what is known of it; see `load` for the arguments and errors."""
+    model = load(name_or_path, revision=revision, token=token)
+    assert model.folder is not None
+    if str(name_or_path) not in bundled() and not Path(name_or_path).is_dir():
+        for name in cards.BESIDE:
+            _fetch_if_there(str(name_or_path), name, model.revision, token)
+    weights = model.folder / WEIGHTS
+    version, writer = serialization.format_of(model.folder / CONFIG)
+    licence, scores = _said_by_card(model.folder / cards.CARD)
+    return Info(
+        name=model.name,
+        revision=model.revision,
+        model_class=type(model).__name__,
+        parameters=sum(p.numel() for p in model.parameters()),
+        scale=model.scale,
+        degradation=model.degradation.name if model.degradation is not None else None,
+        format_version=version,
+        hvae_sr_version=writer,
+        size=weights.stat().st_size,
+        sha256=serialization.sha256(weights),
+        licence=licence,
+        scores=scores,
+        training=_training(model.folder / cards.TRAINING),
+    )
+
+
+def _fetch_if_there(repository: str, name: str, revision: str | None, token: str | None) -> None:
+    """Put a file that not every model has beside those in the cache."""
+    try:
+        remote.download(repository, name, revision=revision, token=token)
+    except HubError as error:
+        if not isinstance(error.__cause__, EntryNotFoundError):
+            raise
+
+
+def _said_by_card(path: Path) -> tuple[str | None, dict[str, dict[str, float]]]:
+    """Licence and scores in the front matter of a card; nothing where there is no card."""
+    if not path.is_file():
+        return None, {}
+    try:
+        data = ModelCard(_short_text(path)).data
+    except (ValueError, YAMLError) as error:
+        raise ModelError(f"{path} has no valid front matter: {error}") from error
+    assert isinstance(data, ModelCardData)
+    scores: dict[str, dict[str, float]] = {}
+    for result in data.eval_results or []:
+        if isinstance(result.metric_value, int | float):
+            scores.setdefault(result.dataset_name, {})[result.metric_type] = result.metric_value
+    return data.license if isinstance(data.license, str) else None, scores
+
+
+def _training(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        facts = json.loads(_short_text(path))
+    except ValueError as error:
+        raise ModelError(f"{path} is no JSON: {error}") from error
+    if not isinstance(facts, dict):
+        raise ModelError(f"{path} must hold a JSON object")
+    return {key: facts[key] for key, kind in TOLD.items() if isinstance(facts.get(key), kind)}
+
+
+def _short_text(path: Path) -> str:
+    """A text file that may have come from anywhere."""
+    if path.stat().st_size > TEXT_BYTES:
+        raise ModelError(f"{path} is larger than {TEXT_BYTES:,} bytes")
+    return path.read_text(encoding="utf-8")

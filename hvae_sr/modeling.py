@@ -1,18 +1,18 @@
 """The contract that every model keeps: construction, loading, `forward`, `loss`, `upscale`."""
 
-import hashlib
 import json
+import shutil
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, overload
 
 import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from PIL import Image
 from torch import Tensor, nn
 
-from hvae_sr import pictures, serialization, tiling
+from hvae_sr import cards, pictures, remote, serialization, tiling
 from hvae_sr.degradation import SCALES, Degradation, quantise, reflect
 from hvae_sr.distributions import Noise, NoiseField
 from hvae_sr.errors import ModelError
@@ -20,24 +20,6 @@ from hvae_sr.errors import ModelError
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LARGEST_SEED = 2**31
 IDENTICAL = 1e-10  # a squared error that counts as 100 dB
-
-CARD = """---
-{{ card_data }}
----
-
-# {{ model_name }}
-
-A {{ model_class }} for x{{ scale }} super-resolution, degradation `{{ degradation }}`, saved by
-the Python package hvae_sr.
-
-```python
-import hvae_sr
-from PIL import Image
-
-model = hvae_sr.load("path/or/owner/name")
-picture = model.upscale(Image.open("in.png"))
-```
-"""
 
 
 @dataclass(frozen=True)
@@ -106,10 +88,13 @@ class _Request:
 
 def _revision(folder: Path) -> str:
     """The commit a hub's cache keeps files under; of other folders, what the weights hash to."""
-    if folder.parent.name == "snapshots":
+    if _in_cache(folder):
         return folder.name
-    with (folder / serialization.WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    return serialization.sha256(folder / serialization.WEIGHTS)[:12]
+
+
+def _in_cache(folder: Path) -> bool:
+    return folder.parent.name == "snapshots"
 
 
 def _random_seed(generator: torch.Generator | None) -> int:
@@ -136,7 +121,7 @@ class SuperResolutionModel(
     pipeline_tag="image-to-image",
     license="apache-2.0",
     tags=["super-resolution", "image-upscaling"],
-    model_card_template=CARD,
+    model_card_template=cards.TEMPLATE,
 ):
     """Base of all models: pictures are float NCHW RGB in [0, 1] at every public border.
 
@@ -175,6 +160,7 @@ class SuperResolutionModel(
         self.degradation = Degradation(degradation, scale) if scale > 1 else None
         self.name = type(self).__name__
         self.revision: str | None = None
+        self.folder: Path | None = None
         self._measured: tiling.Needs | None = None
 
     @property
@@ -449,18 +435,46 @@ class SuperResolutionModel(
         return flat.unflatten(0, (-1, samples))
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
-        """The mixin's `save_pretrained`, whose files appear whole or not at all."""
+        """The mixin's `save_pretrained`, whose files appear whole or not at all.
+
+        A card that is there already stays. The card, scores and training facts of the folder a
+        model was loaded from go with it, unless its weights have changed since.
+        """
         target = Path(save_directory).resolve()
         kwargs.pop("config", None)  # `push_to_hub` hands over what is written below anyway
+        named = {"model_name": target.name, **(kwargs.pop("model_card_kwargs", None) or {})}
         with serialization.written_whole(target) as folder:
-            if (target / "README.md").is_file():
-                (folder / "README.md").write_bytes((target / "README.md").read_bytes())
-            config = {
-                "format_version": serialization.FORMAT_VERSION,
-                "model_class": type(self).__name__,
-                **self.config,
-            }
-            return super().save_pretrained(folder, config=config, **kwargs)
+            if (target / cards.CARD).is_file():
+                shutil.copy(target / cards.CARD, folder)
+            elif self._unchanged():
+                assert self.folder is not None
+                for file in cards.companions(self.folder):
+                    shutil.copy(file, folder)
+            config = serialization.written_config(type(self).__name__, self.config)
+            return super().save_pretrained(folder, config=config, model_card_kwargs=named, **kwargs)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
+        """The mixin's `push_to_hub`: one commit with weights, config, card and what belongs to it.
+
+        Args:
+            repo_id: `owner/name`; it is created when it is not there.
+            kwargs: `token`, `private`, `branch`, `commit_message`, ... as the mixin takes them.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            HubError: when the hub refuses or is out of reach.
+        """
+        with remote.said_plainly(repo_id):
+            named = {"model_name": repo_id, **(kwargs.pop("model_card_kwargs", None) or {})}
+            return str(super().push_to_hub(repo_id, model_card_kwargs=named, **kwargs))
+
+    def _unchanged(self) -> bool:
+        """Whether the weights are still those of the folder the model was loaded from."""
+        return self.folder is not None and serialization.holds(
+            self, self.folder / serialization.WEIGHTS
+        )
 
     @classmethod
     def from_pretrained(
@@ -487,26 +501,24 @@ class SuperResolutionModel(
 
         Raises:
             ModelError: naming the file and the key that is wrong.
-            huggingface_hub.errors.HfHubHTTPError: when the hub refuses or is out of reach.
+            HubError: when the hub refuses, is out of reach or does not have it.
         """
         source = Path(pretrained_model_name_or_path)
 
-        def fetch(name: str) -> Path:
+        def fetch(name: str, revision: str | None) -> Path:
             if source.is_dir():
                 return source / name
-            return Path(
-                hf_hub_download(
-                    str(pretrained_model_name_or_path),
-                    name,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    token=token,
-                    local_files_only=local_files_only,
-                )
+            return remote.download(
+                str(pretrained_model_name_or_path),
+                name,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                token=token,
+                local_files_only=local_files_only,
             )
 
-        path = fetch(serialization.CONFIG)
+        path = fetch(serialization.CONFIG, revision)
         config = serialization.read_config(path)
         chosen = cls._named(config.pop("model_class", None), path)
         for key, value in expected.items():
@@ -517,9 +529,12 @@ class SuperResolutionModel(
                 )
         model = serialization.build(chosen, config, path)
         assert isinstance(model, cls)
-        serialization.load_weights(model, fetch(serialization.WEIGHTS), map_location)
+        # Weights of the same commit, whatever is pushed meanwhile.
+        commit = path.parent.name if _in_cache(path.parent) else revision
+        serialization.load_weights(model, fetch(serialization.WEIGHTS, commit), map_location)
         model.name = source.resolve().name if source.is_dir() else str(source)
         model.revision = _revision(path.parent)
+        model.folder = path.parent
         return model.eval()
 
     @classmethod
@@ -534,11 +549,12 @@ class SuperResolutionModel(
         return known[name]
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        """A card with what the model knows of itself; released cards come from `hvae-sr card`."""
-        facts = {
-            "model_name": type(self).__name__,
-            "model_class": type(self).__name__,
-            "scale": self.scale,
-            "degradation": self.degradation.name if self.degradation else "none",
-        }
-        return super().generate_model_card(*args, **{**facts, **kwargs})
+        """The card beside the weights while they are as they were loaded, or else a short one.
+
+        The short one says what the class is, how to use it, and that it has not been evaluated.
+        """
+        if self._unchanged():
+            assert self.folder is not None
+            if (self.folder / cards.CARD).is_file():
+                return ModelCard.load(self.folder / cards.CARD)
+        return super().generate_model_card(*args, **{**cards.facts(self), **kwargs})

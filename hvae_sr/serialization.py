@@ -9,8 +9,9 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,73 +19,158 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
+from hvae_sr import __version__
 from hvae_sr.errors import ModelError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG_BYTES = 64 * 1024
 LARGEST_INTEGER = 4096
-LONGEST_LIST = 64
+LONGEST_LIST = 64  # entries of a list, keys of an object
+DEEPEST_NESTING = 8
+MOST_OPERATIONS = 50_000  # of a constructor, seconds; a VDVAE of 78 groups needs 31,000
+VERSION = re.compile(r"\d[\w.+]{0,30}")
 DTYPES = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 
 
+def _from_1(config: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 did not say which version wrote it; 0.1.0 was the only one."""
+    return {**config, "hvae_sr_version": "0.1.0"}
+
+
+# From each older format to the next one.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """Parse a `config.json`; its numbers are checked to be sane before any model is built.
+    """Parse a `config.json` of this format or an older one: model class and arguments.
+
+    Its numbers are checked to be sane before any model is built.
 
     Raises:
-        ModelError: naming the file and what is wrong with it.
+        ModelError: naming the file and what is wrong with it, or the version to install.
     """
+    config = _checked(path)
+    version = config.pop("format_version", None)
+    if type(version) is not int or version < 1:
+        raise ModelError(f"{path}: key 'format_version' is {version!r}: expected 1 or more")
+    if version > FORMAT_VERSION:
+        raise ModelError(_too_new(path, version, config.get("hvae_sr_version")))
+    for older in range(version, FORMAT_VERSION):
+        config = MIGRATIONS[older](config)
+    if not isinstance(config.pop("hvae_sr_version", None), str):
+        raise ModelError(f"{path}: key 'hvae_sr_version' must name the version that wrote it")
+    return config
+
+
+def written_config(model_class: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What `config.json` holds, in the format of today."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "hvae_sr_version": __version__,
+        "model_class": model_class,
+        **arguments,
+    }
+
+
+def format_of(path: Path) -> tuple[int, str | None]:
+    """Format of a readable `config.json`, and the version that wrote it where that is known."""
+    config = _checked(path)
+    return config["format_version"], config.get("hvae_sr_version")
+
+
+def sha256(path: Path) -> str:
+    """What a file hashes to, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _too_new(path: Path, version: int, writer: Any) -> str:
+    told = isinstance(writer, str) and VERSION.fullmatch(writer)
+    known = f"hvae_sr {writer}" if told else "a newer hvae_sr"
+    wanted = f'pip install "hvae-sr>={writer}"' if told else "pip install --upgrade hvae-sr"
+    return (
+        f"{path} was written by {known} in format {version}, this is hvae_sr {__version__} and "
+        f"reads up to format {FORMAT_VERSION}: {wanted}"
+    )
+
+
+def _checked(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{path} is missing: a model folder needs {CONFIG} and {WEIGHTS}")
     if path.stat().st_size > CONFIG_BYTES:
         raise ModelError(f"{path} is larger than {CONFIG_BYTES} bytes: this is no model config")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(
+            path.read_text(encoding="utf-8"),
+            parse_constant=_no_number,
+            object_pairs_hook=_without_duplicates,
+        )
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
         raise ModelError(f"{path} must hold a JSON object")
-    _check_version(config, path)
     _check_values(config, str(path))
     return config
 
 
-def _check_version(config: dict[str, Any], path: Path) -> None:
-    version = config.pop("format_version", None)
-    if version != FORMAT_VERSION:
-        raise ModelError(
-            f"{path}: key 'format_version' is {version!r}, this hvae_sr reads {FORMAT_VERSION}: "
-            "install the hvae_sr version that wrote the model"
-        )
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
 
 
-def _check_values(value: Any, where: str) -> None:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is given twice")
+    return found
+
+
+def _check_values(value: Any, where: str, depth: int = 0) -> None:
+    if depth > DEEPEST_NESTING:
+        raise ModelError(f"{where} is nested more than {DEEPEST_NESTING} deep")
+    if isinstance(value, dict | list) and len(value) > LONGEST_LIST:
+        raise ModelError(f"{where} has more than {LONGEST_LIST} entries")
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_values(item, f"{where}: key {key!r}")
+            _check_values(item, f"{where}: key {key!r}", depth + 1)
     elif isinstance(value, list):
-        if len(value) > LONGEST_LIST:
-            raise ModelError(f"{where} has more than {LONGEST_LIST} entries")
         for item in value:
-            _check_values(item, where)
+            _check_values(item, where, depth + 1)
     elif isinstance(value, int | float) and not 0 <= value <= LARGEST_INTEGER:
         raise ModelError(f"{where} is {value}: expected 0 to {LARGEST_INTEGER}")
 
 
+class _Sketch(TorchFunctionMode):
+    """Stops a constructor that goes on for longer than any model would need."""
+
+    operations = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.operations += 1
+        if self.operations > MOST_OPERATIONS:
+            raise ValueError(f"it takes more than {MOST_OPERATIONS:,} operations to build")
+        return func(*args, **(kwargs or {}))
+
+
 def build(cls: type[nn.Module], config: dict[str, Any], path: Path) -> nn.Module:
-    """Construct `cls(**config)` on the meta device.
+    """Construct `cls(**config)` on the meta device, in bounded time and without memory for weights.
 
     Raises:
-        ModelError: for keys the class does not know, or values it refuses.
+        ModelError: for keys the class does not know, values it refuses, or too many layers.
     """
     known = set(inspect.signature(cls).parameters)
     unknown = sorted(set(config) - known)
     if unknown:
         raise ModelError(f"{path}: {cls.__name__} does not know the key {unknown[0]!r}")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Sketch():
             return cls(**config)
     except (
         TypeError,
@@ -132,6 +218,18 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def holds(model: nn.Module, path: Path) -> bool:
+    """Whether a weight file has exactly the tensors of a model, whatever float type keeps them."""
+    if not path.is_file():
+        return False
+    state = model.state_dict()
+    with safe_open(path, framework="pt") as file:
+        return state.keys() == set(file.keys()) and all(
+            torch.equal(file.get_tensor(key).float(), tensor.float().cpu())
+            for key, tensor in state.items()
+        )
 
 
 def _check_keys(model: nn.Module, file: Any, path: Path) -> None:

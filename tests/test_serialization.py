@@ -153,9 +153,38 @@ class TestBrokenConfig:
         (saved / CONFIG).write_bytes(text.encode("latin-1"))
         refused(saved, CONFIG)
 
-    def test_from_another_version(self, saved: Path):
-        for version in (2, ..., "1"):
-            refused(edit(saved, format_version=version), CONFIG, "format_version")
+    @pytest.mark.parametrize("version", [..., None, "1", 0, -1, 1.0, True, [1]])
+    def test_format_versions_that_are_none(self, saved: Path, version: Any):
+        refused(edit(saved, format_version=version), CONFIG, "format_version")
+
+    @pytest.mark.parametrize("writer", [..., None, 3])
+    def test_a_config_that_does_not_say_who_wrote_it(self, saved: Path, writer: Any):
+        refused(edit(saved, hvae_sr_version=writer), CONFIG, "hvae_sr_version")
+
+    def test_a_newer_format_names_the_version_to_install(self, saved: Path):
+        newer = serialization.FORMAT_VERSION + 1
+        edit(saved, format_version=newer, hvae_sr_version="9.8.7", surprise={"a": "b"})
+        refused(saved, CONFIG, f"format {newer}", 'pip install "hvae-sr>=9.8.7"')
+        for odd in (..., 7, "1; rm -rf /", "v1", "1" * 100):
+            refused(edit(saved, hvae_sr_version=odd), "pip install --upgrade hvae-sr")
+
+    @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "[1, NaN]"])
+    def test_numbers_that_json_does_not_have(self, saved: Path, text: str):
+        words = (saved / CONFIG).read_text().replace('"latent": 2', f'"latent": {text}')
+        (saved / CONFIG).write_text(words)
+        refused(saved, CONFIG, "no number of JSON")
+
+    def test_a_key_given_twice(self, saved: Path):
+        words = (saved / CONFIG).read_text()
+        (saved / CONFIG).write_text(words.replace('"latent": 2', '"latent": 2, "latent": 2'))
+        refused(saved, CONFIG, "'latent'", "twice")
+
+    def test_too_many_keys_and_too_deep_a_nest(self, saved: Path):
+        refused(edit(saved, lr_prior={str(n): n for n in range(65)}), "'lr_prior'", "64 entries")
+        nest: dict[str, Any] = {}
+        for _ in range(12):
+            nest = {"lr_prior": nest}
+        refused(edit(saved, **nest), "'lr_prior'", "deep")
 
     def test_unknown_keys_and_classes(self, saved: Path):
         refused(edit(saved, sharpness=3), CONFIG, "'sharpness'")
@@ -170,7 +199,7 @@ class TestBrokenConfig:
 
     @pytest.mark.parametrize(
         "value",
-        [1e12, 10**12, pytest.param(10**400, id="googols"), -1, float("nan"), float("inf"), -0.5],
+        [1e12, 10**12, pytest.param(10**400, id="googols"), -1, 4097, 1e308, -0.5],
     )
     @pytest.mark.parametrize("key", ["latent", "mixtures", "scale"])
     def test_numbers_out_of_bounds(self, saved: Path, key: str, value: float):
@@ -233,6 +262,15 @@ class TestBrokenConfig:
         monkeypatch.setattr(hierarchy.LatentGroup, "__init__", counted)
         refused(edit(saved, groups=[4096, 4096]), str(saved))
 
+    def test_building_stops_at_a_number_of_operations(
+        self, saved: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """64 levels of 64 groups pass every limit on a single number."""
+        monkeypatch.setattr(serialization, "MOST_OPERATIONS", 3_000)
+        hvae_sr.load(saved)
+        many = {"widths": [8] * 64, "groups": [64] * 64, "blocks": [64] * 64}
+        refused(edit(saved, start="constant", **many), "operations")
+
 
 class TestBrokenWeights:
     def test_missing(self, saved: Path):
@@ -280,9 +318,73 @@ class TestBrokenWeights:
         refused(edit(saved, latent=3), WEIGHTS)
         refused(edit(saved, latent=2, groups=[1, 1]), WEIGHTS)
 
+    def test_weights_are_not_opened_for_a_config_that_is_refused(self, saved: Path):
+        """Else a hub's gigabytes would come down for nothing."""
+        (saved / WEIGHTS).unlink()
+        refused(edit(saved, sharpness=3), CONFIG, "'sharpness'")
+
     def test_a_huge_architecture_is_refused_before_it_is_allocated(self, saved: Path):
         """Half a terabyte, if it were built."""
         refused(edit(saved, widths=[4096, 4096], cell="plain", latent=4096), WEIGHTS)
+
+
+FORMATS = Path(__file__).parent / "formats"
+
+
+class TestFormats:
+    """`tests/formats/N` holds a model as the version that introduced format N saved it."""
+
+    @pytest.mark.parametrize("version", range(1, serialization.FORMAT_VERSION + 1))
+    def test_every_format_loads_and_gives_what_it_gave(self, version: int):
+        folder = FORMATS / str(version)
+        assert json.loads((folder / CONFIG).read_text())["format_version"] == version
+        model = hvae_sr.load(folder)
+        lr = torch.linspace(0, 1, 12).reshape(1, 3, 2, 2)
+        expected = json.loads((folder / "expected.json").read_text())
+        assert model.upscale(lr).flatten()[::5].tolist() == pytest.approx(expected, abs=1e-3)
+
+    @pytest.mark.parametrize("version", range(1, serialization.FORMAT_VERSION + 1))
+    def test_saving_again_writes_the_newest_format(self, version: int, tmp_path: Path):
+        model = hvae_sr.load(FORMATS / str(version))
+        model.save_pretrained(tmp_path)
+        written = json.loads((tmp_path / CONFIG).read_text())
+        assert written["format_version"] == serialization.FORMAT_VERSION
+        assert written["hvae_sr_version"] == hvae_sr.__version__
+        assert same_weights(hvae_sr.load(tmp_path), model)
+
+    def test_every_older_format_has_a_way_up(self):
+        assert sorted(serialization.MIGRATIONS) == list(range(1, serialization.FORMAT_VERSION))
+
+    def test_migrations_are_chained(self, saved: Path, monkeypatch: pytest.MonkeyPatch):
+        def renamed(config: dict[str, Any]) -> dict[str, Any]:
+            config["latent"] = config.pop("channels")
+            return config
+
+        monkeypatch.setattr(serialization, "FORMAT_VERSION", 3)
+        monkeypatch.setitem(serialization.MIGRATIONS, 2, renamed)
+        for version, writer in ((1, ...), (2, "0.1.0")):
+            edit(saved, format_version=version, hvae_sr_version=writer, latent=..., channels=2)
+            assert hvae_sr.load(saved).config["latent"] == 2
+
+
+class TestPickle:
+    SOURCES = sorted(Path(hvae_sr.__file__).parent.rglob("*.py"))
+
+    def test_nothing_but_resuming_a_training_run_can_unpickle(self):
+        ways = (
+            "torch.load",
+            "pickle.load",
+            "joblib",
+            "marshal",
+            "allow_pickle=True",
+            "load_state(",
+        )
+        found = {
+            path.relative_to(Path(hvae_sr.__file__).parent).as_posix()
+            for path in self.SOURCES
+            if any(way in path.read_text() for way in ways)
+        }
+        assert found == {"training/checkpoints.py"}
 
 
 class TestAtomicSaving:

@@ -1,4 +1,4 @@
-"""`hvae-sr list`, `card`, `showcase`, `release`: the shelf of trained models."""
+"""`hvae-sr card`, `showcase`, `release`: from a trained model to one that can be published."""
 
 import json
 from pathlib import Path
@@ -9,17 +9,9 @@ import typer
 from hvae_sr.cli.app import app
 
 
-@app.command("list")
-def list_models() -> None:
-    """The bundled models with their measured scores, as Markdown tables."""
-    from hvae_sr.evaluation.cards import tables
-
-    print("\n\n".join(tables()))
-
-
 @app.command()
 def card(folder: Annotated[Path, typer.Argument(help="A model folder.")]) -> None:
-    """Rewrite a model folder's README.md from its training.json and results.json."""
+    """Rewrite README.md and samples.png of a folder from its notes.md and what was measured."""
     from hvae_sr.evaluation.cards import write_card
 
     write_card(folder)
@@ -53,8 +45,8 @@ def release(
     ] = None,
 ) -> None:
     """Write a trained model for publishing: 16-bit weights, p(y) joined, training facts kept."""
+    from hvae_sr.cards import TRAINING
     from hvae_sr.errors import ModelError
-    from hvae_sr.evaluation.cards import TRAINING
     from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import load
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from hvae_sr.cards import CARD, NOTES, RESULTS, SAMPLES, TRAINING, citation
 from hvae_sr.errors import ModelError
+from hvae_sr.evaluation import showcase
 from hvae_sr.evaluation.report import CROP, by_set, markdown, space_of
-from hvae_sr.hub import bundled
+from hvae_sr.hub import bundled, load
+from hvae_sr.modeling import SuperResolutionModel
 from hvae_sr.serialization import CONFIG, read_config
-
-TRAINING, RESULTS, NOTES = "training.json", "results.json", "notes.md"
 
 TEMPLATE = """---
 {metadata}
@@ -29,6 +30,8 @@ from PIL import Image
 model = hvae_sr.load("{name}")  # or "owner/{name}" from a hub, or a folder
 {use}
 ```
+
+![{seen}]({picture})
 
 ## Scores
 
@@ -47,7 +50,7 @@ Made by `hvae-sr evaluate {name} {command}`.
 
 ## Citation
 
-See `CITATION.cff` of hvae_sr, and the papers named in the docstring of `hvae_sr.{model_class}`.
+{citation}
 """
 
 THUMBNAILS = """\
@@ -75,7 +78,7 @@ made by its own degradation; JPEG artefacts and noise are enlarged, not removed.
 model adds is plausible, not evidence: do not use it to identify people or to read what was not
 legible.
 
-Weights: Apache-2.0. {source}"""
+{licence}"""
 
 SEEN = {
     "rgb": """\
@@ -83,21 +86,27 @@ Trained on 8x8 -> 32x32 CIFAR-10 pictures only. It is fully convolutional and ru
 has never seen wider context: on photographs it adds little beyond sharper edges.""",
     "y": "Trained on photographs only. It is fully convolutional and runs on any size.",
 }
-SOURCE = {
-    "rgb": "Data: CIFAR-10 (Krizhevsky 2009), whose authors state no licence.",
-    "y": "The pictures it was trained on keep their own terms, named above.",
+LICENCE = {
+    "rgb": """\
+Weights: Apache-2.0. Data: CIFAR-10 (Krizhevsky 2009), whose authors state no licence.""",
+    "y": """\
+Weights: Apache-2.0, which covers what was made here. The photographs they learned from keep their
+own terms, named above with the data: where those exclude commercial use, ask the owners of the
+photographs before building a product on these weights.""",
 }
 
 
 def write_card(folder: Path) -> ModelCard:
-    """Write `README.md` of a model folder from the files beside it.
+    """Write `README.md` of a model folder and its picture, from the files beside it.
 
     Raises:
         ModelError: naming the file that is missing.
     """
-    card = ModelCard(card_text(folder))
-    card.save(folder / "README.md")
-    return card
+    text = card_text(folder)
+    first = next(iter(by_set(_read(folder / RESULTS)).values()))
+    showcase.samples(load(folder), space_of(first)).save(folder / SAMPLES, optimize=True)
+    (folder / CARD).write_text(text, encoding="utf-8")
+    return ModelCard(text)
 
 
 def card_text(folder: Path) -> str:
@@ -113,23 +122,30 @@ def card_text(folder: Path) -> str:
     space = space_of(first)
     if not (folder / NOTES).is_file():
         raise ModelError(f"{folder / NOTES} is missing: describe the model there in a paragraph")
+    labels = showcase.labels(generative="bits" in first)
     return TEMPLATE.format(
         metadata=_metadata(folder.name, sets).to_yaml(),
         name=folder.name,
         notes=(folder / NOTES).read_text(encoding="utf-8").strip(),
         use=_use(first),
+        picture=SAMPLES,
+        seen=f"From left to right: {', '.join(labels)}",
         scores=_overview({folder.name: results}) + markdown(results),
         command=_command(sets),
         conventions=_conventions(first),
         training=_training(facts),
-        limits=LIMITS.format(seen=SEEN[space], source=SOURCE[space]),
-        model_class=config["model_class"],
+        limits=LIMITS.format(seen=SEEN[space], licence=LICENCE[space]),
+        citation=citation(SuperResolutionModel.classes[config["model_class"]]),
     )
 
 
 def tables() -> list[str]:
-    """All bundled models and their scores as Markdown tables: thumbnails, then photographs."""
-    every = {name: _read(folder / RESULTS) for name, folder in bundled().items()}
+    """All scored bundled models as Markdown tables: thumbnails, then photographs."""
+    every = {
+        name: _read(folder / RESULTS)
+        for name, folder in bundled().items()
+        if (folder / RESULTS).is_file()
+    }
     first = {name: next(iter(by_set(results).values())) for name, results in every.items()}
     small = {name: report for name, report in first.items() if space_of(report) == "rgb"}
     large = {name: every[name] for name, report in first.items() if space_of(report) == "y"}

@@ -1,4 +1,4 @@
-"""Pictures for the README: photographs through the bundled models, and pictures from nothing."""
+"""Pictures for the README and the cards: photographs through models, and pictures from nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ import torch
 from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torchvision.utils import make_grid
 
 from hvae_sr.degradation import enlarge
 from hvae_sr.errors import ModelError
@@ -19,6 +20,9 @@ from hvae_sr.pictures import to_image, to_tensor
 PANEL, GAP, LINE = 224, 8, 26
 CORNERS = {"astronaut": (126, 8), "chelsea": (104, 24), "coffee": (180, 60)}  # left, top
 SAMPLES = 8
+FACE = (194, 86, 254, 146)  # of astronaut, for cards; the side is a multiple of 2, 3 and 4
+TINY = 32  # the side of thumbnails
+ZOOM = {"y": 2, "rgb": 3}  # of a card's pictures, pixel by pixel
 
 
 def thumbnails(cnn: str = "srcnn-cifar10-x4", hvae: str = "hvae-cifar10-x4") -> Image.Image:
@@ -95,6 +99,57 @@ def draw(kind: str, **models: Any) -> Image.Image:
     return KINDS[kind](**models)
 
 
+def labels(*, generative: bool) -> list[str]:
+    """What the columns of `samples` show, from left to right."""
+    answers = ["T = 0", "T = 0.8", "T = 0.8 again"] if generative else ["model"]
+    return ["input", "bicubic", *answers, "original"]
+
+
+@torch.inference_mode()
+def samples(model: SuperResolutionModel, space: str) -> Image.Image:
+    """A grid for a model's card: photographs shrunk by its degradation and restored, one a line.
+
+    Args:
+        model: any model with an LR input.
+        space: `y` shows crops of photographs, `rgb` whole ones shrunk to thumbnails first.
+    """
+    assert model.degradation is not None
+    generative = isinstance(model, GenerativeModel)
+    names = labels(generative=generative)
+    cells = []
+    for hr in [_face()] if space == "y" else [_tiny(name, model.scale) for name in CORNERS]:
+        lr = model.degradation(hr)
+        answers = [model.upscale(lr)]
+        if generative:
+            answers += model.upscale(lr, num_samples=2, temperature=0.8, seed=0).unbind(dim=1)
+        simple = [enlarge(lr, model.scale, "nearest"), bicubic(lr, model.scale)]
+        cells += [*simple, *answers, hr]
+    grid = to_image(make_grid(torch.cat(cells), nrow=len(names), padding=1, pad_value=1.0))
+    wide, high = (side * ZOOM[space] for side in grid.size)
+    sheet = Image.new("RGB", (wide, high + LINE), "white")
+    sheet.paste(grid.resize((wide, high), Image.Resampling.NEAREST), (0, LINE))
+    for index, label in enumerate(names):
+        write(sheet, label, 0, left=index * wide // len(names), size=12)
+    return sheet
+
+
+def _face() -> Tensor:
+    from skimage.data import astronaut
+
+    return to_tensor(Image.fromarray(astronaut()).crop(FACE))
+
+
+def _tiny(name: str, scale: int) -> Tensor:
+    """A photograph's square around its motif, shrunk to a thumbnail."""
+    from skimage import data
+
+    left, top = CORNERS[name]
+    image = Image.fromarray(getattr(data, name)())
+    box = (left, top, left + PANEL, top + PANEL)
+    side = TINY // scale * scale
+    return to_tensor(image.resize((side, side), Image.Resampling.BOX, box=box))
+
+
 def _photograph(name: str, scale: int) -> Tensor:
     from skimage import data
 
@@ -147,10 +202,10 @@ def _labelled(image: Image.Image, label: str) -> Image.Image:
     return tile
 
 
-def write(image: Image.Image, text: str, top: int) -> None:
-    """Draw a line of text onto a picture, at its left."""
-    font = ImageFont.load_default(size=16)
-    ImageDraw.Draw(image).text((2, top + 3), text, fill="black", font=font)
+def write(image: Image.Image, text: str, top: int, *, left: int = 0, size: int = 16) -> None:
+    """Draw a line of text onto a picture, at its left unless said otherwise."""
+    font = ImageFont.load_default(size=size)
+    ImageDraw.Draw(image).text((left + 2, top + 3), text, fill="black", font=font)
 
 
 def _side_by_side(tiles: list[Image.Image]) -> Image.Image:

@@ -59,6 +59,9 @@ def newest(folder: Path) -> Path | None:
 def restore(accelerator: Accelerator, checkpoint: Path) -> dict[str, Any]:
     """Load a checkpoint into what `accelerator` prepared; returns the state saved beside it.
 
+    accelerate keeps part of a run's state as pickles, which can run code when they are read:
+    resume only runs of your own. Models are never read this way, see `hvae_sr.serialization`.
+
     Raises:
         TrainingError: when the checkpoint does not fit the run.
     """

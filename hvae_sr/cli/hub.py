@@ -1,0 +1,110 @@
+"""`hvae-sr list`, `info` and `push`: models on the shelf and on a hub."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hvae_sr.cli.app import Model, app
+
+if TYPE_CHECKING:
+    from hvae_sr.hub import Info
+
+Token = Annotated[
+    str | None,
+    typer.Option(help="Access token of the hub. [default: HF_TOKEN, or what you logged in with]"),
+]
+
+
+@app.command("list")
+def list_models() -> None:
+    """The bundled models with their measured scores, as Markdown tables."""
+    from hvae_sr.cards import RESULTS
+    from hvae_sr.evaluation.cards import tables
+    from hvae_sr.hub import bundled
+
+    print("\n\n".join(tables()))
+    others = [name for name, folder in bundled().items() if not (folder / RESULTS).is_file()]
+    if others:
+        print(f"\nNot evaluated yet: {', '.join(others)}")
+
+
+@app.command()
+def info(
+    model: Model,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a hub's repository.")
+    ] = None,
+    token: Token = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What is known of a model: class, parameters, scores, training, licence, size, SHA-256."""
+    from hvae_sr.hub import info as look_up
+
+    found = look_up(model, revision=revision, token=token)
+    print(json.dumps(asdict(found), indent=2) if as_json else _told(found))
+
+
+@app.command()
+def push(
+    folder: Annotated[str, typer.Argument(metavar="MODEL_FOLDER", help="Or a bundled name.")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Created if not there.")],
+    private: Annotated[
+        bool | None, typer.Option(help="Hide a new repository from others, or do not.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch to push to, created if not there. [default: main]")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Name this commit, such as v1.")] = None,
+    message: Annotated[str | None, typer.Option(help="Of the commit.")] = None,
+    token: Token = None,
+) -> None:
+    """Publish a model folder on a hub in one commit, if it loads strictly."""
+    from hvae_sr.hub import push as publish
+
+    print(
+        publish(
+            folder,
+            repository,
+            private=private,
+            revision=revision,
+            tag=tag,
+            message=message,
+            token=token,
+        )
+    )
+
+
+def _told(info: "Info") -> str:
+    task = f"x{info.scale}, degradation {info.degradation}" if info.degradation else "no LR input"
+    lines = {
+        "name": info.name,
+        "revision": info.revision or "",
+        "class": f"{info.model_class}, {info.parameters:,} parameters",
+        "task": task,
+        "weights": f"{info.size:,} bytes, SHA-256 {info.sha256}",
+        "format": f"{info.format_version}, written by hvae_sr {info.hvae_sr_version or 'unknown'}",
+        "licence": info.licence or "not stated",
+        "training": _trained(info) or "not recorded",
+        **{f"scores, {data}": _scored(values) for data, values in info.scores.items()},
+    }
+    if not info.scores:
+        lines["scores"] = "not evaluated"
+    width = max(map(len, lines))
+    return "\n".join(f"{key:{width}}  {value}" for key, value in lines.items())
+
+
+def _trained(info: "Info") -> str:
+    facts = info.training
+    parts = [
+        f"{facts['images']:,} pictures seen" if "images" in facts else "",
+        f"{facts['minutes']:.0f} minutes" if "minutes" in facts else "",
+        f"on {facts['hardware']}" if "hardware" in facts else "",
+        f"data: {facts['data']}" if "data" in facts else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _scored(values: dict[str, float]) -> str:
+    return ", ".join(f"{kind.upper()} {value:g}" for kind, value in values.items())
