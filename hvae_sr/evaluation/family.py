@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from hvae_sr.cards import RESULTS, TRAINING
 from hvae_sr.degradation import Degradation
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import cards, report
@@ -85,23 +86,21 @@ def gather(
     for name, (folder, model) in shelf.items():
         found = None if refresh else _kept(folder)
         if found is None or not is_current(found, model, references, training, draws, seed):
-            say(f"{name}: measured anew, for {cards.RESULTS} in its folder and its card")
+            say(f"{name}: measured anew, for {RESULTS} in its folder and its card")
             found = report.evaluate(model, references, training=training, draws=draws, seed=seed)
-            (folder / cards.RESULTS).write_text(json.dumps(found, indent=2) + "\n")
+            (folder / RESULTS).write_text(json.dumps(found, indent=2) + "\n")
             cards.write_card(folder)
         results[name] = found
     height, width = (side // TASK.scale for side in references.batches[0].shape[-2:])
     lr = torch.rand(BATCH, 3, height, width, generator=torch.Generator().manual_seed(0))
     return {
-        name: Member(
-            json.loads((folder / cards.TRAINING).read_text()), results[name], cost(model, lr)
-        )
+        name: Member(json.loads((folder / TRAINING).read_text()), results[name], cost(model, lr))
         for name, (folder, model) in shelf.items()
     }
 
 
 def _kept(folder: Path) -> dict[str, Any] | None:
-    path = folder / cards.RESULTS
+    path = folder / RESULTS
     kept: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
     return kept
 
