@@ -27,7 +27,7 @@ TEMPLATE = """---
 import hvae_sr
 from PIL import Image
 
-model = hvae_sr.load("{name}")  # or "owner/{name}" from a hub, or a folder
+model = hvae_sr.load("{name}")  # or "owner/name" on a hub, or a folder
 {use}
 ```
 
