@@ -175,6 +175,13 @@ def refusal(call: Callable[[], Any]) -> str:
     return message
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
@@ -196,9 +203,7 @@ def saved(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def demo_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture(scope="session")

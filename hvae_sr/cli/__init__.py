@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from hvae_sr.cli import evaluate, hub, release, sample, store, upscale  # noqa: F401  (register)
+from hvae_sr.cli import demo, evaluate, hub, release, sample, store, upscale  # noqa: F401  (register)
 from hvae_sr.cli.app import app
 from hvae_sr.errors import HvaeSrError
 

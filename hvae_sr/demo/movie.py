@@ -113,7 +113,7 @@ def tab(models: Models) -> None:
     """Lay out the tab and connect it; inside `gr.Blocks`."""
     models = dict(sorted(models.items(), key=lambda item: isinstance(item[1], GenerativeModel)))
 
-    def upscale_clip(clip: str | None, model: str) -> Iterator[tuple]:
+    def movie(clip: str | None, model: str) -> Iterator[tuple]:
         """Enlarge every frame of a short movie; its sound and subtitles are copied.
 
         Args:
@@ -154,6 +154,7 @@ def tab(models: Models) -> None:
             result = gr.Video(
                 interactive=False,
                 buttons=["download"],
+                height=480,
                 label="The movie, enlarged",
                 elem_id="film",
             )
@@ -161,7 +162,7 @@ def tab(models: Models) -> None:
             download = gr.DownloadButton("Download the movie", interactive=False, size="md")
 
     running = button.click(
-        upscale_clip,
+        movie,
         [box, name],
         [result, said, download],
         api_name="movie",

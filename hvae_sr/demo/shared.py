@@ -1,6 +1,7 @@
 """What the tabs share: the models, the limits, and what happens to files and errors."""
 
 import html
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any, TypeGuard
 import gradio as gr
 from PIL import Image
 
+from hvae_sr.demo.cache import own_folder
 from hvae_sr.errors import HvaeSrError, ModelError, PictureError
 from hvae_sr.evaluation import cards
 from hvae_sr.generative import GenerativeModel
@@ -126,6 +128,11 @@ def answers(
     )
 
 
+def without_folders(message: str) -> str:
+    """A message in which files of the cache go by their names alone."""
+    return re.sub(re.escape(str(own_folder())) + r"(/[^/\s]+)*/", "", message)
+
+
 @contextmanager
 def readable() -> Iterator[None]:
     """Show what the package refuses as one sentence in the page, without a traceback."""
@@ -133,7 +140,7 @@ def readable() -> Iterator[None]:
         yield
     except (HvaeSrError, ValueError) as error:
         # The page renders messages as HTML, and a file's name is the visitor's own text.
-        message = html.escape(str(error), quote=False)
+        message = html.escape(without_folders(str(error)), quote=False)
         raise gr.Error(message, title="Not possible", print_exception=False) from error
 
 

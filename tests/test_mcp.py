@@ -1,0 +1,94 @@
+"""The demo's actions as tools of an MCP client."""
+
+import asyncio
+import base64
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from conftest import free_port
+from PIL import Image
+
+from hvae_sr import demo, load
+from hvae_sr.demo import cache, check
+from hvae_sr.errors import HvaeSrError
+
+pytest.importorskip("mcp", reason='the MCP tests need pip install "hvae-sr[mcp]"')
+
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+MODEL = "photo-cnn-x2"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "shelf", lambda: {MODEL: load(MODEL)})
+        blocks = demo.launch(port=free_port(), mcp=True, block=False)
+    yield blocks.local_url
+    blocks.close()
+
+
+def in_session(address: str, work: Any) -> Any:
+    async def run() -> Any:
+        async with (
+            streamablehttp_client(f"{address}gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            return await work(session)
+
+    return asyncio.run(run())
+
+
+async def heard(progress: float, total: float | None, message: str | None) -> None:
+    """Clients that ask for progress get every output of a tool by itself."""
+
+
+def data_url(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def test_every_action_is_a_documented_tool(address: str) -> None:
+    tools = {each.name: each for each in in_session(address, lambda s: s.list_tools()).tools}
+    endpoints = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
+    assert {name.split("_")[-1] for name in tools} == {name.strip("/") for name in endpoints}
+    for tool in tools.values():
+        assert len(tool.description) > 100
+        assert all(each["type"] for each in tool.inputSchema["properties"].values())
+
+
+def test_a_picture_goes_through_a_tool(address: str) -> None:
+    tools = in_session(address, lambda s: s.list_tools()).tools
+    name = next(each.name for each in tools if each.name.endswith("upscale"))
+    arguments = {"picture": data_url(check.picture(1)), "model": MODEL}
+    result = in_session(address, lambda s: s.call_tool(name, arguments, progress_callback=heard))
+    assert not result.isError, result.content
+    urls = [found for each in result.content for found in re.findall(r"http\S+\.png", str(each))]
+    answer = httpx.get(urls[-1]).content
+    direct = load(MODEL).upscale(check.picture(1))
+    assert check.fingerprint(Image.open(io.BytesIO(answer))) == check.fingerprint(direct)
+    # what came inside the call lies where it is swept
+    assert list(cache.own_folder().rglob("file.png"))
+
+
+def test_tools_refuse_in_a_sentence(address: str) -> None:
+    tools = in_session(address, lambda s: s.list_tools()).tools
+    name = next(each.name for each in tools if each.name.endswith("upscale"))
+    arguments = {"picture": "https://example.org/a.png", "model": MODEL}
+    result = in_session(address, lambda s: s.call_tool(name, arguments))
+    assert result.isError and "not fetched from other servers" in str(result.content)
+
+
+def test_without_the_extra_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(HvaeSrError, match=r'pip install "hvae-sr\[mcp\]"'):
+        demo.launch(mcp=True)
