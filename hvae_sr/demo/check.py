@@ -207,7 +207,7 @@ BAD_PATHS = {
 }
 BAD_ADDRESSES = (
     "/gradio_api/file=/etc/passwd",
-    "/gradio_api/file=../../../../etc/passwd",
+    "/gradio_api/file=..%2f..%2f..%2fetc%2fpasswd",  # bare dots would not leave the client
     "/gradio_api/file=app.py",
     "/gradio_api/file=pyproject.toml",
     "/gradio_api/file=https://example.org/",
