@@ -12,14 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.blocks import conv3x3, depth_to_space, residuals
+from hvae_sr.blocks import depth_to_space
 from hvae_sr.degradation import enlarge, quantise
 from hvae_sr.distributions import FixedGaussian, Likelihood, Noise, bits_per_dim
 from hvae_sr.errors import ModelError
 from hvae_sr.hierarchy import (
+    STARTS,
     BottomUp,
     Choices,
     Evidence,
+    FromConstant,
+    FromLR,
     Guide,
     Latent,
     LatentGroup,
@@ -69,32 +72,6 @@ class Bound:
         return ratio - self.distortion
 
 
-class FromLR(nn.Module):
-    """Start of the top-down state: features of the LR picture, at LR resolution."""
-
-    def __init__(self, width: int, blocks: int, cell: str, activation: str):
-        super().__init__()
-        self.features = nn.Sequential(conv3x3(3, width), residuals(cell, width, blocks, activation))
-
-    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
-        if lr is None:
-            raise ValueError("this model needs an LR picture")
-        return self.features(2 * lr - 1)
-
-
-class FromConstant(nn.Module):
-    """Start of the top-down state: one learned vector, expanded to any size."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.vector = nn.Parameter(torch.zeros(1, width, 1, 1))
-
-    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
-        n, height, width = shape
-        return self.vector.expand(n, -1, height, width)
-
-
-STARTS = ("lr", "constant")
 UNCONDITIONAL_LOG_SCALE = -1.0  # without a base picture, errors start as large as pictures
 
 

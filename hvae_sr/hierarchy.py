@@ -29,6 +29,7 @@ from hvae_sr.distributions import DiagonalGaussian, Noise
 
 PRIORS = ("learned", "standard")
 LINKS = ("state", "latent")
+STARTS = ("lr", "constant")
 POSTERIOR_STD = 0.25  # a quiet start: posteriors of std 1 never woke up on short runs
 
 
@@ -288,6 +289,31 @@ class TopDown(nn.Module):
                 )
                 latents.append(latent)
         return h, latents
+
+
+class FromLR(nn.Module):
+    """Start of the top-down state: features of the LR picture, at LR resolution."""
+
+    def __init__(self, width: int, blocks: int, cell: str, activation: str):
+        super().__init__()
+        self.features = nn.Sequential(conv3x3(3, width), residuals(cell, width, blocks, activation))
+
+    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
+        if lr is None:
+            raise ValueError("this model needs an LR picture")
+        return self.features(2 * lr - 1)
+
+
+class FromConstant(nn.Module):
+    """Start of the top-down state: one learned vector, expanded to any size."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.vector = nn.Parameter(torch.zeros(1, width, 1, 1))
+
+    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
+        n, height, width = shape
+        return self.vector.expand(n, -1, height, width)
 
 
 class BottomUp(nn.Module):
