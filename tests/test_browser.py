@@ -155,6 +155,50 @@ def test_chosen_sample_fills_slider_and_download(
     page.get_by_text("sample 1 of 3").wait_for()
 
 
+def test_keys_move_the_divider(page: sync_api.Page, photograph: Path) -> None:
+    press_upscale(page, photograph)
+    divider = page.get_by_role("slider", name="Divider")
+    sync_api.expect(divider).to_have_attribute("aria-valuenow", "50")
+    places = {"ArrowRight": (54, 56), "End": (90, 100), "ArrowLeft": (85, 97), "Home": (0, 10)}
+    for key, (least, most) in places.items():
+        divider.press(key)
+        page.wait_for_function(
+            "([least, most]) => { const place = document.querySelector('#answer [role=slider]')"
+            ".getAttribute('aria-valuenow'); return least <= place && place <= most }",
+            arg=[least, most],
+        )
+        shown = page.locator("#answer img").nth(1).evaluate("image => image.style.clipPath")
+        place = float(divider.get_attribute("aria-valuenow") or "nan")
+        assert float(shown.split()[-1].rstrip("%)")) == pytest.approx(place, abs=4)
+
+
+def test_comparison_of_a_reference(page: sync_api.Page, photograph: Path) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    panel = page.get_by_role("tabpanel", name="Compare")
+    panel.locator("input[type=file]").first.set_input_files(photograph)
+    panel.get_by_role("button", name="Remove Image").wait_for()
+    panel.get_by_role("checkbox", name="high-resolution reference").press("Space")
+    panel.get_by_role("checkbox", name="srcnn-cifar10-x4").check()
+    panel.get_by_role("button", name="Compare").click()
+    grid = panel.get_by_role("grid", name="Scores")
+    row = grid.get_by_role("row").filter(has_text="srcnn-cifar10-x4")
+    sync_api.expect(row).to_have_text(re.compile(r"\d\d\.\d\d\s*0\.\d{4}\s*\d\d\.\d.*gaussian"))
+    sync_api.expect(grid.get_by_role("row").filter(has_text="bicubic")).not_to_have_count(0)
+    answer = panel.get_by_role("button", name="photo-hvae-x4 · ")
+    assert natural_width(answer.get_by_role("img")) == SIDE
+    sync_api.expect(panel.get_by_role("button", name="reference, Thumbnail 1")).to_be_visible()
+    sync_api.expect(panel.get_by_role("button", name=f"input {SIDE // 4} x")).to_have_count(2)
+
+
+def test_comparison_needs_a_model(page: sync_api.Page, photograph: Path) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    panel = page.get_by_role("tabpanel", name="Compare")
+    for choice in panel.get_by_role("group").get_by_role("checkbox").all():
+        choice.uncheck()
+    panel.get_by_role("button", name="Compare").click()
+    page.get_by_test_id("toast-body").filter(has_text="choose at least one").wait_for()
+
+
 def test_deterministic_model_hides_what_it_does_not_use(page: sync_api.Page) -> None:
     temperature = page.get_by_role("spinbutton", name="Temperature").first
     sync_api.expect(temperature).to_be_visible()
