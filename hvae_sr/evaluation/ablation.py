@@ -30,7 +30,18 @@ from hvae_sr.inference.files import save_picture
 from hvae_sr.training.loop import Options, Trainer, hardware
 from hvae_sr.training.recipes import PRESETS, Recipe
 
-SHOWN = 8  # pictures in a row of the sheet
+# Squares of scikit-image's photographs that the sheet shows: name, left, top, side.
+SQUARES = (
+    ("astronaut", 160, 0, 160),
+    ("astronaut", 30, 130, 120),
+    ("astronaut", 330, 60, 180),
+    ("astronaut", 150, 300, 200),
+    ("chelsea", 100, 30, 190),
+    ("chelsea", 270, 120, 160),
+    ("coffee", 130, 10, 380),
+    ("coffee", 300, 220, 160),
+)
+SHOWN = len(SQUARES)
 SIDE, LABEL = 64, 330  # pixels of a picture, and of the words before its row
 AS_CONSTANT = 0.95  # share of the constant picture's error from which on nothing was learnt
 ONE_PICTURE = 0.01  # share of the variance below which all pictures are one
@@ -198,7 +209,7 @@ def _kept(path: Path, settings: dict[str, Any]) -> Outcome | None:
 
 
 def _trained(variant: Variant, bench: Bench, hr: Tensor) -> tuple[Outcome, Image.Image]:
-    """The outcome, and the first reconstructions side by side."""
+    """The outcome, and what becomes of the shown pictures, side by side."""
     recipe = replace(variant.recipe, steps=bench.steps)
     with tempfile.TemporaryDirectory() as folder:
         options = Options(Path(folder), seed=bench.seed, save_every=bench.steps, quiet=True)
@@ -207,12 +218,12 @@ def _trained(variant: Variant, bench: Bench, hr: Tensor) -> tuple[Outcome, Image
             assert isinstance(model, GenerativeModel)
             return examine(model.eval(), hr)
         except (TrainingError, ModelError):  # gradients or pictures that are not finite
-            return Outcome(None, None, None, None), _row(torch.zeros_like(hr[:SHOWN]))
+            return Outcome(None, None, None, None), _row(torch.zeros_like(shown(hr.shape[-1])))
 
 
 @torch.inference_mode()
 def examine(model: GenerativeModel, hr: Tensor, batch: int = 100) -> tuple[Outcome, Image.Image]:
-    """Measure a model on pictures (N, 3, H, W); also its first reconstructions side by side.
+    """Measure a model on pictures (N, 3, H, W); also what becomes of `shown`, side by side.
 
     Raises:
         ModelError: when its pictures are not finite.
@@ -230,7 +241,21 @@ def examine(model: GenerativeModel, hr: Tensor, batch: int = 100) -> tuple[Outco
         "rate": bits.rate * hr[0].numel(),
     }
     finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
-    return Outcome(**finite), _row(decoded[:SHOWN].nan_to_num())
+    seen = shown(hr.shape[-1])
+    lr = model.degradation(seen) if model.conditional else None
+    return Outcome(**finite), _row(model.reconstruct(seen, lr).nan_to_num())
+
+
+def shown(side: int) -> Tensor:
+    """The pictures of the sheet, which anyone may look at: (SHOWN, 3, side, side) in [0, 1]."""
+    from skimage import data
+
+    squares = [
+        Image.fromarray(getattr(data, name)()).crop((left, top, left + size, top + size))
+        for name, left, top, size in SQUARES
+    ]
+    small = [square.resize((side, side), Image.Resampling.BICUBIC) for square in squares]
+    return torch.cat([pictures.to_tensor(square) for square in small])
 
 
 def error_of_a_constant(hr: Tensor) -> float:
@@ -264,7 +289,6 @@ def page(bench: Bench, outcomes: dict[str, Outcome], command: str, sheet: str) -
         share=f"{1 - AS_CONSTANT:.0%}",
         one=f"{ONE_PICTURE:.0%}",
         sections="\n\n".join(sections),
-        shown=SHOWN,
         sheet=sheet,
     )
 
@@ -290,7 +314,7 @@ y alone: models that do not see y encode its bicubic enlargement.
 
 {sections}
 
-The first {shown} pictures, encoded and decoded again:
+Squares of scikit-image's photographs at the size of the test pictures, encoded and decoded again:
 
 ![Reconstructions by every variant below the originals]({sheet})
 """
@@ -298,7 +322,7 @@ The first {shown} pictures, encoded and decoded again:
 
 def sheet(bench: Bench, variants: Iterable[Variant]) -> Image.Image:
     """The originals, and below them what each finished variant makes of them, labelled."""
-    rows = {"original": _row(bench.hr()[:SHOWN])}
+    rows = {"original": _row(shown(bench.hr().shape[-1]))}
     for variant in variants:
         rows[variant.what] = Image.open(bench.runs / f"{variant.name}.png").convert("RGB")
     width = SIDE * max(row.width // row.height for row in rows.values())
