@@ -138,7 +138,7 @@ def test_the_sheet_shows_originals_above_what_became_of_them(bench):
         label = drawn[row * side : (row + 1) * side, : ablation.LABEL]
         assert label.min() < 100 < label.max()
     first = drawn[0 : side : side // 16, ablation.LABEL :: side // 16][:, :16]
-    expected = bench.references.batches[0][0].permute(1, 2, 0).numpy()
+    expected = ablation.shown(16)[0].mul(255).round().byte().permute(1, 2, 0).numpy()
     np.testing.assert_array_equal(first, expected)
 
 
