@@ -9,9 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 from skimage import data
+from test_demo_movie import clip
+from test_movies import add_video, encode, hum, packets
 
 from hvae_sr.inference.files import file_record
 
@@ -231,6 +234,42 @@ def test_broken_file_gets_a_sentence(page: sync_api.Page, tmp_path: Path) -> Non
     toast.wait_for()
     assert "broken.png" in toast.inner_text()
     assert "/" not in toast.inner_text() and "Traceback" not in toast.inner_text()
+
+
+def press_upscale_movie(page: sync_api.Page, file: Path) -> None:
+    page.get_by_role("tab", name="Movie").click()
+    panel = page.get_by_role("tabpanel", name="Movie")
+    if panel.get_by_role("button", name="Clear").count():
+        panel.get_by_role("button", name="Clear").first.click()
+    panel.locator("input[type=file]").set_input_files(file)
+    panel.get_by_role("button", name="Clear").first.wait_for()
+    panel.get_by_role("button", name="Upscale the movie").click()
+
+
+def test_movie_and_download(page: sync_api.Page, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "film.mp4"), "w") as film:
+        video, sound = add_video(film), film.add_stream("aac", rate=48000)
+        hum(film, sound)
+        encode(film, video, [0, 40, 80])
+    press_upscale_movie(page, tmp_path / "film.mp4")
+    page.get_by_text("from 32 x 24 · 3 frames").wait_for()
+    film = page.locator("#film video")
+    page.wait_for_function("document.querySelector('#film video').videoWidth > 0")
+    assert film.evaluate("film => [film.videoWidth, film.videoHeight]") == [64, 48]
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the movie").click()
+    assert waiting.value.suggested_filename == "film-x2.mp4"
+    waiting.value.save_as(tmp_path / "out.mp4")
+    assert packets(tmp_path / "out.mp4") == packets(tmp_path / "film.mp4") != {}
+
+
+def test_a_cancelled_movie_lets_the_next_one_through(page: sync_api.Page, tmp_path: Path) -> None:
+    press_upscale_movie(page, clip(tmp_path / "long.mp4", 240, 96, 64))
+    page.get_by_text("of 240").wait_for()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_text("Cancelled.").wait_for()
+    press_upscale_movie(page, clip(tmp_path / "short.mp4", 2))
+    page.get_by_text("from 32 x 24 · 2 frames").wait_for()
 
 
 def test_levels(page: sync_api.Page) -> None:

@@ -1,8 +1,9 @@
 """The tab "Upscale": one picture in, one or several larger ones out."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -27,6 +28,7 @@ from hvae_sr.inference.upscaling import Settings, records
 from hvae_sr.modeling import SuperResolutionModel, Upscaled
 
 MOST_SAMPLES = 16
+DOT = " · "  # between two figures
 
 TEMPERATURE_INFO = "0: the single best guess. 0.8: plausible detail. 1: true samples."
 CONSISTENT_INFO = "Adjusts the answer so that, shrunk again, it gives back your picture."
@@ -36,24 +38,6 @@ LR_PSNR_INFO = (
 ONE_SAMPLE = "The uncertainty map needs several samples: ask for at least 2, above temperature 0."
 IDENTICAL = "At temperature 0 all samples are identical: raise it to see where they differ."
 DETERMINISTIC = "This model has one answer: it has no temperature, no samples and no uncertainty."
-
-
-class Shown(NamedTuple):
-    """What the slider can show: the files of one press of the button.
-
-    Args:
-        before: the bicubic enlargement, as large as the answers.
-        after: each answer.
-        figures: what there is to say of each.
-    """
-
-    before: str
-    after: list[str]
-    figures: list[str]
-
-    def sample(self, index: int) -> tuple[tuple[str, str], str, str]:
-        """Values of the slider, the figures and the download button for one answer."""
-        return (self.before, self.after[index]), self.figures[index], self.after[index]
 
 
 def bicubic(image: Image.Image, scale: int) -> Image.Image:
@@ -74,7 +58,7 @@ def tab(models: Models) -> None:
         seed: int | None,
         consistent: bool,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
-    ) -> tuple[tuple[str, str], str, list[tuple[str, str]], Image.Image | None, str, str, Shown]:
+    ) -> tuple[tuple[str, str], str, list[tuple[str, str]], Image.Image | None, str, str]:
         """Enlarge a picture; answers keep its alpha, greyness and 16-bit depth.
 
         Args:
@@ -118,10 +102,10 @@ def tab(models: Models) -> None:
                 box,
                 [None, *records(file, chosen, settings)],
             )
-        shown = Shown(before, after, _figures(chosen, found, seconds))
-        several = list(zip(after, _captions(found), strict=True)) if num_samples > 1 else []
-        slider, figures, download = shown.sample(0)
-        return slider, figures, several, heatmap, legend, download, shown
+        captions = _captions(found)
+        several = list(zip(after, captions, strict=True)) if num_samples > 1 else []
+        figures = _figures(chosen, found, captions, seconds)
+        return (before, after[0]), figures, several, heatmap, legend, after[0]
 
     with gr.Tab("Upscale", id="upscale", elem_id="tab-upscale"), gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -154,12 +138,14 @@ def tab(models: Models) -> None:
                 label="Left: bicubic. Right: the model",
                 elem_id="answer",
             )
+            slider.preprocess = _paths
             figures = gr.Markdown(label="Size, LR-PSNR, time and seed", elem_classes="figures")
             gr.Markdown(LR_PSNR_INFO, elem_classes="note")
             download = gr.DownloadButton("Download the PNG", interactive=False, size="md")
             with gr.Column(visible=False) as several:
                 gallery = gr.Gallery(
                     format="png",
+                    type="filepath",
                     columns=4,
                     height="auto",
                     object_fit="contain",
@@ -178,7 +164,6 @@ def tab(models: Models) -> None:
                     elem_classes="below",
                 )
             legend = gr.HTML(_note(ONE_SAMPLE), label="Scale of the map")
-        shown = gr.State()
 
     def show_choices(model: str) -> list[dict]:
         generative = isinstance(models[model], GenerativeModel)
@@ -189,18 +174,26 @@ def tab(models: Models) -> None:
             gr.update(visible=not generative),
         ]
 
-    def show_several(shown: Shown) -> list[dict]:
+    def show_several(samples: list[tuple[str, str]] | None) -> list[dict]:
         return [
-            gr.update(visible=len(shown.after) > 1),
+            gr.update(visible=samples is not None),
             gr.update(selected_index=0),
             gr.update(interactive=True),
         ]
 
-    def show_sample(shown: Shown | None, chosen: gr.SelectData) -> tuple[tuple[str, str], str, str]:
+    def show_sample(
+        before_and_after: list[str],
+        said: str,
+        samples: list[tuple[str, str]],
+        chosen: gr.SelectData,
+    ) -> tuple[tuple[str, str], str, str]:
+        files, captions = zip(*samples, strict=True)
         with readable():
-            if shown is None or not Path(shown.after[chosen.index]).is_file():
+            if not Path(files[chosen.index]).is_file():
                 raise PictureError("these samples are no longer kept: upscale the picture again")
-            return shown.sample(chosen.index)
+        size, _, _, *rest = said.split(DOT)
+        said = DOT.join([size, *_of_sample(captions, chosen.index), *rest])
+        return (before_and_after[0], files[chosen.index]), said, files[chosen.index]
 
     name.change(
         show_choices,
@@ -213,14 +206,14 @@ def tab(models: Models) -> None:
     button.click(
         upscale,
         [box, name, num_samples, temperature, seed, consistent],
-        [slider, figures, gallery, heatmap, legend, download, shown],
+        [slider, figures, gallery, heatmap, legend, download],
         api_name="upscale",
         concurrency_id="model",
         show_progress_on=slider,
         scroll_to_output=True,
     ).success(
         show_several,
-        shown,
+        gallery,
         [several, gallery, download],
         queue=False,
         show_progress="hidden",
@@ -228,7 +221,7 @@ def tab(models: Models) -> None:
     )
     gallery.select(
         show_sample,
-        shown,
+        [slider, figures, gallery],
         [slider, figures, download],
         queue=False,
         show_progress="hidden",
@@ -260,23 +253,21 @@ def _note(sentence: str) -> str:
     return f'<p class="note">{sentence}</p>'
 
 
-def _figures(model: SuperResolutionModel, found: Upscaled, seconds: float) -> list[str]:
-    """Size, place among the samples, LR-PSNR, time and seed of each answer."""
+def _figures(
+    model: SuperResolutionModel, found: Upscaled, captions: Sequence[str], seconds: float
+) -> str:
+    """Size, place among the samples, LR-PSNR, time and seed of the first answer."""
     height, width = found.std.shape[-2:]
     size = f"**{width} x {height}** from {width // model.scale} x {height // model.scale}"
-    count = len(found.samples)
-    return [
-        " · ".join(
-            [
-                size,
-                *([f"sample {index} of {count}"] if count > 1 else []),
-                f"LR-PSNR **{value:.1f} dB**",
-                f"{seconds:.2f} s",
-                *([f"seed {found.seed}"] if isinstance(model, GenerativeModel) else []),
-            ]
-        )
-        for index, value in enumerate(found.lr_psnr[0].tolist(), start=1)
-    ]
+    seed = [f"seed {found.seed}"] if isinstance(model, GenerativeModel) else []
+    return DOT.join([size, *_of_sample(captions, 0), f"{seconds:.2f} s", *seed])
+
+
+def _of_sample(captions: Sequence[str], index: int) -> list[str]:
+    """The figures that differ between samples: they are in the captions of the gallery too."""
+    _, value = captions[index].split(": ")
+    place = [f"sample {index + 1} of {len(captions)}"] if len(captions) > 1 else []
+    return [*place, f"LR-PSNR **{value}**"]
 
 
 def _captions(found: Upscaled) -> list[str]:
@@ -287,3 +278,8 @@ def _captions(found: Upscaled) -> list[str]:
 def _names(stem: str, scale: int, count: int) -> list[str]:
     more = [f"{stem}-x{scale}-{index}.png" for index in range(2, count + 1)]
     return [f"{stem}-bicubic.png", f"{stem}-x{scale}.png", *more]
+
+
+def _paths(payload: Any) -> list[str]:
+    """The files of the slider, which would open them first."""
+    return [each.path for each in payload.root]
