@@ -24,6 +24,8 @@ import hvae_sr
 from hvae_sr.adversarial import Adversary, Discriminator
 from hvae_sr.data import DeadLeaves
 from hvae_sr.degradation import Degradation
+from hvae_sr.evaluation.ablation import shown
+from hvae_sr.evaluation.family import TASK
 from hvae_sr.models import SRGAN, VAE
 from hvae_sr.training.loop import Options, Trainer
 from hvae_sr.training.recipes import PRESETS, Recipe
@@ -197,3 +199,12 @@ class TestSrgan:
         run = trained(tmp_path, preset(name, steps=3), precision)
         assert (run.step, run.skipped) == (3, 0)
         assert all(torch.isfinite(parameter).all() for parameter in run.model.parameters())
+
+
+def test_the_bundled_srgan_has_more_of_the_originals_detail_than_its_bundled_twin():
+    """On photographs that neither has seen: scikit-image's, at the size of thumbnails."""
+    twins = [hvae_sr.load(f"{name}-cifar10-x4") for name in ("srresnet", "srgan")]
+    hr = shown(32)
+    wanted = high_frequencies(hr)
+    soft, sharp = (high_frequencies(twin.upscale(TASK(hr))) / wanted for twin in twins)
+    assert soft < 0.8 * sharp and sharp < 1
