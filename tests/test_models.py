@@ -27,7 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 import hvae_sr
-from hvae_sr import modeling
+from hvae_sr import modeling, remote
 from hvae_sr.degradation import Degradation, enlarge, quantise
 from hvae_sr.distributions import Noise
 from hvae_sr.errors import ModelError
@@ -313,7 +313,7 @@ class TestName:
     def test_a_repository_gives_its_commit(self, saved: Path, monkeypatch: pytest.MonkeyPatch):
         cache = saved.parent / "snapshots" / "0123abcd"
         saved.rename(cache.parent.mkdir() or cache)
-        monkeypatch.setattr(modeling, "hf_hub_download", lambda _, name, **__: str(cache / name))
+        monkeypatch.setattr(remote, "hf_hub_download", lambda _, name, **__: str(cache / name))
         model = hvae_sr.load("owner/name")
         assert (model.name, model.revision) == ("owner/name", "0123abcd")
 

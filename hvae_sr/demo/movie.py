@@ -150,6 +150,8 @@ def tab(models: Models) -> None:
             with gr.Row():
                 button = gr.Button("Upscale the movie", variant="primary", size="lg")
                 cancel = gr.Button("Cancel", size="lg")
+            # Beside the progress, whose last frame may arrive after the cancellation.
+            cancelled = gr.HTML(label="Whether the movie was cancelled", elem_classes="note")
         with gr.Column(scale=3, min_width=320):
             result = gr.Video(
                 interactive=False,
@@ -178,10 +180,18 @@ def tab(models: Models) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
+    button.click(
+        lambda: "",
+        None,
+        cancelled,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
     cancel.click(
         lambda: CANCELLED,
         None,
-        said,
+        cancelled,
         cancels=running,
         queue=False,
         show_progress="hidden",
