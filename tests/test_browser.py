@@ -160,6 +160,8 @@ def test_chosen_sample_fills_slider_and_download(
 
 def test_keys_move_the_divider(page: sync_api.Page, photograph: Path) -> None:
     press_upscale(page, photograph)
+    for index in (0, 1):
+        natural_width(page.locator("#answer img").nth(index))
     divider = page.get_by_role("slider", name="Divider")
     sync_api.expect(divider).to_have_attribute("aria-valuenow", "50")
     places = {"ArrowRight": (54, 56), "End": (90, 100), "ArrowLeft": (85, 97), "Home": (0, 10)}

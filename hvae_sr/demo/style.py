@@ -109,15 +109,16 @@ NAMES = """() => {
     handle.addEventListener("keydown", (event) => {
       const steps = { ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1 };
       const step = steps[event.key];
-      if (!step) return;
+      // until its pictures are loaded the divider has no place, and moved then it would lose it
+      if (!step || !handle.style.transform) return;
       event.preventDefault();
       const [x, y] = centre();
       const there = x + step * handle.parentElement.getBoundingClientRect().width;
       drag(handle.firstElementChild, "mousedown", x, y);
       drag(window, "mousemove", there, y);
       drag(window, "mouseup", there, y);
-      requestAnimationFrame(shown);
     });
+    new MutationObserver(shown).observe(handle, { attributeFilter: ["style"] });
     shown();
   };
   const look = () => {
