@@ -39,6 +39,7 @@ def browser() -> Iterator[sync_api.Browser]:
     if found is None:
         reason = f"no browser on the path: install one of {', '.join(BROWSERS)}"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    sync_api.expect.set_options(timeout=PATIENCE)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=SWITCHES)
         yield browser
@@ -147,7 +148,8 @@ def test_chosen_sample_fills_slider_and_download(
     second.press(key) if key else second.click()
     page.get_by_text("sample 2 of 3").wait_for()
     source = second.locator("img").get_attribute("src")
-    assert page.locator("#answer img").nth(1).get_attribute("src") == source
+    assert source is not None
+    sync_api.expect(page.locator("#answer img").nth(1)).to_have_attribute("src", source)
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download the PNG").click()
     assert waiting.value.suggested_filename == "cat-x4-2.png"

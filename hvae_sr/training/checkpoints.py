@@ -8,17 +8,23 @@ from typing import Any
 
 from accelerate import Accelerator
 from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+from torch import nn
 
 from hvae_sr.errors import TrainingError
 from hvae_sr.serialization import sync
 
 KEPT = 2
 STATE = "state.json"
+AVERAGE = "average.safetensors"
 UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 
 
-def save(accelerator: Accelerator, folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write `folder/step-NNNNNNNN` through accelerate and drop all but the newest two.
+def save(
+    accelerator: Accelerator, average: nn.Module, folder: Path, step: int, state: dict[str, Any]
+) -> None:
+    """Write `folder/step-NNNNNNNN` through accelerate, with the averaged model, and drop all but
+    the newest two.
 
     Everything goes to a scratch folder first and is renamed when it is on the disk, so a kill or
     a full disk leaves the previous checkpoint usable.
@@ -31,6 +37,7 @@ def save(accelerator: Accelerator, folder: Path, step: int, state: dict[str, Any
     try:
         accelerator.save_state(str(scratch))
         if accelerator.is_main_process:
+            save_model(average, str(scratch / AVERAGE))
             (scratch / STATE).write_text(json.dumps({**state, "step": step}, indent=2))
             for file in scratch.rglob("*"):
                 if file.is_file():
@@ -56,17 +63,19 @@ def newest(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def restore(accelerator: Accelerator, checkpoint: Path) -> dict[str, Any]:
-    """Load a checkpoint into what `accelerator` prepared; returns the state saved beside it.
+def restore(accelerator: Accelerator, average: nn.Module, checkpoint: Path) -> dict[str, Any]:
+    """Load a checkpoint into what `accelerator` prepared and into the averaged model; returns the
+    state saved beside it.
 
-    accelerate keeps part of a run's state as pickles, which can run code when they are read:
-    resume only runs of your own. Models are never read this way, see `hvae_sr.serialization`.
+    Weights are safetensors. accelerate keeps the optimiser and the random states as pickles, and
+    reads them with torch's `weights_only`, which refuses whatever could run code.
 
     Raises:
         TrainingError: when the checkpoint does not fit the run.
     """
     try:
         accelerator.load_state(str(checkpoint))
+        load_model(average, checkpoint / AVERAGE)
         state: dict[str, Any] = json.loads((checkpoint / STATE).read_text())
     except (*UNREADABLE, SafetensorError) as error:
         raise TrainingError(

@@ -1,7 +1,6 @@
 """Exponential moving average of the weights."""
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +27,3 @@ class EMA:
         torch._foreach_lerp_(averaged, list(model.parameters()), 1 - decay)
         for kept, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
             kept.copy_(buffer)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"model": self.model.state_dict(), "updates": self.updates}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.updates = state["updates"]

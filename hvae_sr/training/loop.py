@@ -156,11 +156,11 @@ class Trainer:
         self.criterion, self.optimizer = self.accelerator.prepare(criterion, self.optimizer)
         self.loss = torch.compile(self.criterion) if options.compile else self.criterion
         self.ema = EMA(self.model, recipe.ema)
-        self.accelerator.register_for_checkpointing(self.ema)
         self.step, self.minutes, self.skipped = 0, 0.0, 0
         if existing:
-            state = checkpoints.restore(self.accelerator, existing)
+            state = checkpoints.restore(self.accelerator, self.ema.model, existing)
             self.step, self.minutes = state["step"], state["minutes"]
+            self.ema.updates = self.step
             self.skipped = state["skipped"]
 
     @property
@@ -305,7 +305,8 @@ class Trainer:
         validation = self.validate()
         self._log(validation, tqdm(disable=True))
         state = {"minutes": self.minutes, "skipped": self.skipped}
-        checkpoints.save(self.accelerator, self.options.out / "checkpoints", self.step, state)
+        folder = self.options.out / "checkpoints"
+        checkpoints.save(self.accelerator, self.ema.model, folder, self.step, state)
         if not self.accelerator.is_main_process:
             return
         from torchvision.utils import save_image
