@@ -267,6 +267,14 @@ def test_movie_and_download(page: sync_api.Page, tmp_path: Path) -> None:
     assert packets(tmp_path / "out.mp4") == packets(tmp_path / "film.mp4") != {}
 
 
+def test_broken_movie_gets_a_sentence(page: sync_api.Page, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no movie at all")
+    press_upscale_movie(page, tmp_path / "broken.mp4")
+    toast = page.get_by_test_id("toast-body").filter(has_text="broken.mp4 is damaged")
+    toast.wait_for()
+    assert "/" not in toast.inner_text() and "Traceback" not in toast.inner_text()
+
+
 def test_a_cancelled_movie_lets_the_next_one_through(page: sync_api.Page, tmp_path: Path) -> None:
     press_upscale_movie(page, clip(tmp_path / "long.mp4", 240, 96, 64))
     page.get_by_text("of 240").wait_for()
