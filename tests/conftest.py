@@ -2,6 +2,7 @@
 
 import io
 import socket
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -180,6 +181,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tidy(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """gradio's client leaves an empty folder behind per download: where pytest clears up."""
+    tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
 
 
 @pytest.fixture(autouse=True)
