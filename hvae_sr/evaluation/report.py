@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from hvae_sr import data, pictures
 from hvae_sr.errors import DataError
+from hvae_sr.evaluation import texture
 from hvae_sr.evaluation.baselines import LinearMMSE, field_bicubic, interpolations
 from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.metrics import SPACES, Scores, score
@@ -166,7 +167,7 @@ def evaluate(
         LinearMMSE(training.float().div(255), model.degradation) if training is not None else None
     )
     totals: dict[str, dict[str, float]] = {}
-    deviation = 0.0
+    figures = texture.SampleFigures(samples)
     shown = tqdm(
         references.on(model.device),
         total=len(references.batches),
@@ -177,9 +178,10 @@ def evaluate(
         rgb = hr.expand(-1, 3, -1, -1)
         lr = model.degradation(rgb)
         answers = _baselines(lr, model, references.space, linear)
-        given, spread = _answers(model, lr, samples, seed)
+        given, drawn = _answers(model, lr, samples, seed)
         answers |= given
-        deviation += spread * len(hr)
+        if drawn is not None:
+            figures.add(rgb, given["T = 0"], given["T = 0.8"], drawn)
         if isinstance(model, GenerativeModel) and references.space == "rgb":
             condition = lr if model.conditional else None
             answers["reconstruction"] = model.reconstruct(rgb, condition)
@@ -202,7 +204,7 @@ def evaluate(
     if isinstance(model, GenerativeModel):
         report["samples"] = samples
         report["draws"] = draws
-        report["sample_deviation"] = 255 * deviation / count
+        report |= figures.result()
         report["bits"] = _bits(model, references, draws, seed)
     return report
 
@@ -243,14 +245,14 @@ def _baselines(
 @torch.inference_mode()
 def _answers(
     model: SuperResolutionModel, lr: Tensor, count: int, seed: int
-) -> tuple[dict[str, Tensor], float]:
-    """Every named answer (N, 3, H, W), and the mean per-pixel deviation of T = 1 samples.
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Every named answer (N, 3, H, W), and the samples at T = 1 (N, count, 3, H, W), if any.
 
     The T = 1 answer is the first of the samples behind the mean: nothing is drawn twice.
     """
     best = model.upscale(lr)
     if not isinstance(model, GenerativeModel):
-        return {"model": best, "model, projected": _projected(model, best, lr)}, 0.0
+        return {"model": best, "model, projected": _projected(model, best, lr)}, None
     samples = model.upscale(lr, num_samples=count, temperature=1.0, seed=seed)
     plausible = model.upscale(lr, num_samples=1, temperature=0.8, seed=seed)[:, 0]
     mean = samples.mean(dim=1)
@@ -263,7 +265,7 @@ def _answers(
         "T = 0.8, projected": _projected(model, plausible, lr),
         f"mean of {count}, projected": _projected(model, mean, lr),
     }
-    return answers, float(samples.std(dim=1).mean())
+    return answers, samples
 
 
 @torch.inference_mode()
@@ -374,6 +376,7 @@ def _section(report: dict[str, Any]) -> str:
     lines += [
         "",
         f"Per-pixel standard deviation of T = 1 samples: {report['sample_deviation']:.1f} of 255.",
+        *texture.markdown(report),
         "",
         f"| bits per colour value{crops} | total = distortion + rate | importance-weighted "
         "| rates |",
