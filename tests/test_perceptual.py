@@ -4,10 +4,14 @@ import sys
 
 import pytest
 import torch
+from conftest import tiny_srcnn
 from torch import Tensor
 
+from hvae_sr.data import DeadLeaves
+from hvae_sr.degradation import quantise
 from hvae_sr.errors import MetricError
-from hvae_sr.evaluation import perceptual
+from hvae_sr.evaluation import learned, perceptual, report
+from hvae_sr.evaluation.baselines import interpolations
 from hvae_sr.evaluation.perceptual import feature_distance
 
 CPU = torch.device("cpu")
@@ -79,6 +83,21 @@ def test_autocast_and_gradients_do_not_touch_what_is_measured(network):
         got = feature_distance(a, a.detach().flip(-1))
     assert not got.requires_grad
     torch.testing.assert_close(got, feature_distance(a.detach(), a.detach().flip(-1)))
+
+
+def test_evaluate_takes_both_distances_of_this_network(network):
+    images = DeadLeaves(32).batch(0, 0, 4)
+    references = report.References([images], "leaves")
+    model = tiny_srcnn().eval()
+    result = report.evaluate(model, references, metrics=["feature-distance"])
+    hr = images.float() / 255
+    bicubic = quantise(interpolations(model.degradation(hr), model.degradation)["bicubic"])
+    expected = float(feature_distance(bicubic, hr).mean())
+    assert result["scores"]["bicubic"]["feature-distance"] == pytest.approx(expected, rel=1e-5)
+    frechet = learned.SETS["frechet-distance"]
+    features = frechet.load(CPU)(hr)
+    assert features.shape == (4, frechet.features)
+    torch.testing.assert_close(features[1], network(hr[1:2])[0].flatten(1).mean(dim=1))
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 16, 4)])
