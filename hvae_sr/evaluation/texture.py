@@ -169,7 +169,7 @@ def markdown(report: dict[str, Any]) -> list[str]:
     ]
     for name, texture in report["texture"].items():
         lags = [texture["autocorrelation"].get(str(lag)) for lag in LAGS]
-        cells = [f"{texture['rms']:.1f}", *("" if lag is None else f"{lag:.2f}" for lag in lags)]
+        cells = [f"{texture['rms']:.1f}", *("" if lag is None else f"{lag:z.2f}" for lag in lags)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     figures = report["calibration"]
     ratio = figures["std_over_rmse"]
