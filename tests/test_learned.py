@@ -215,6 +215,11 @@ def test_lpips_is_torchmetrics_own_image_by_image(monkeypatch):
         assert each.shape == (3,)
         assert each.mean() == pytest.approx(float(whole))
         assert learned._lpips(CPU)(a[:1], a[:1]).tolist() == [0.0]
+        least = learned.PAIRS["lpips"].smallest
+        assert learned._lpips(CPU)(*[a[..., :least, :least]] * 2).shape == (3,)
+        with pytest.raises(MetricError, match=f"at least {least} pixels a side, not 64x30"):
+            panel = learned.Panel(["lpips"], CPU, 3, "leaves")
+            panel.add({}, a[..., : least - 1, :])
     finally:
         learned._lpips.cache_clear()
 

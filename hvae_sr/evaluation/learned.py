@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from hvae_sr.degradation import quantise
 from hvae_sr.errors import MetricError
 from hvae_sr.evaluation.frechet import GaussianFit, frechet_distance
-from hvae_sr.evaluation.perceptual import feature_distance, feature_network
+from hvae_sr.evaluation.perceptual import SMALLEST, feature_distance, feature_network
 from hvae_sr.generative import GenerativeModel
 
 REFERENCES = 10_000  # images that samples from nothing are compared with, at most
@@ -102,10 +102,25 @@ class PairMetric:
     Args:
         title: its name in tables.
         load: gives the distance on a device.
+        smallest: pixels a side that the network needs.
     """
 
     title: str
     load: Callable[[torch.device], Distance]
+    smallest: int = 1
+
+    def fits(self, images: Tensor) -> None:
+        """Refuse images (N, 3, H, W) of which the network's deepest map would hold nothing.
+
+        Raises:
+            MetricError: naming their size.
+        """
+        height, width = images.shape[-2:]
+        if min(height, width) < self.smallest:
+            raise MetricError(
+                f"{self.title} needs images of at least {self.smallest} pixels a side, not "
+                f"{width}x{height}: leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -136,8 +151,8 @@ class SetMetric:
 
 
 PAIRS = {
-    "feature-distance": PairMetric("feature distance", _feature_distance),
-    "lpips": PairMetric("LPIPS (AlexNet)", _lpips),
+    "feature-distance": PairMetric("feature distance", _feature_distance, SMALLEST),
+    "lpips": PairMetric("LPIPS (AlexNet)", _lpips, 31),
     "dists": PairMetric("DISTS", _dists),
 }
 SETS = {
@@ -186,7 +201,13 @@ class Panel:
 
     @torch.inference_mode()
     def add(self, answers: dict[str, Tensor], hr: Tensor) -> None:
-        """Answers (N, 3, H, W) by name, rounded to 8 bits here, and their originals."""
+        """Answers (N, 3, H, W) by name, rounded to 8 bits here, and their originals.
+
+        Raises:
+            MetricError: for images that a network cannot take.
+        """
+        for name in self.pairs:
+            PAIRS[name].fits(hr)
         self.count += len(hr)
         self._fit(self.originals, hr)
         for answer, images in answers.items():
