@@ -66,6 +66,8 @@ class Recipe:
         regression: a trained network whose picture the means are offsets from; its weights stay
             as they are. See `GenerativeModel`.
         init: a trained model to start from: every tensor of the same name and shape is taken over.
+        target_weight: share of a teacher's answer in what is learned at first, where the data bring
+            one (`--targets`).
     """
 
     model: str
@@ -88,15 +90,28 @@ class Recipe:
     real_world: bool = False
     regression: str | None = None
     init: str | None = None
+    target_weight: float = 0.5
 
-    def learning_rate_at(self, step: int) -> float:
-        """Linear warm-up, then cosine: a pure function of the step, so resuming is exact."""
+    def learning_rate_at(self, step: int, progress: float) -> float:
+        """Linear warm-up over the first steps, then a cosine over the run.
+
+        Args:
+            step: steps taken.
+            progress: share of the run that is over, 0 to 1.
+        """
         rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        cosine = (1 + math.cos(math.pi * min(1.0, step / self.steps))) / 2
+        cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
         return self.learning_rate * rise * (self.final + (1 - self.final) * cosine)
 
-    def loss_arguments(self, step: int) -> dict[str, float]:
-        return self.objective.at(step / self.steps) if self.objective else {}
+    def loss_arguments(self, progress: float) -> dict[str, float]:
+        return self.objective.at(progress) if self.objective else {}
+
+    def target_weight_at(self, progress: float) -> float:
+        """The teacher's share of what is learned: falls linearly to nothing, and ends there."""
+        return self.target_weight * max(0.0, 1 - progress / TEACHING)
+
+
+TEACHING = 0.8  # share of a run in which a teacher is heard
 
 
 _SRCNN = Recipe(
