@@ -9,7 +9,7 @@ Workshops 2024 (arXiv:2311.12770):
     SR = shuffle(P [D features, E y])
 
 D is depthwise 3x3, E gives each colour of the LR image y scale^2 filters of 3x3, and P is
-pointwise. E and P start as bilinear enlargement, so that no interpolation stands beside the
+pointwise. E and P start as quadratic interpolation, so that no interpolation stands beside the
 network. It is no copy of the challenge's entry: the number of blocks and the initialisation differ,
 and its convolutions are widened in training by this package's own recipe (`expand`).
 """
@@ -69,13 +69,14 @@ class GuidedCNN(SuperResolutionModel):
         self.pixels = BorderConv2d(3, copies, 3, groups=3)
         self.mix = nn.Conv2d(width + copies, copies, 1)
         self.shuffle = depth_to_space(scale)
-        self._start_as_bilinear(width)
+        self._start_as_quadratic(width)
 
     @torch.no_grad()
-    def _start_as_bilinear(self, width: int) -> None:
-        """Each output pixel is interpolated between LR pixels; features add little at first."""
+    def _start_as_quadratic(self, width: int) -> None:
+        """Each output pixel is interpolated by the parabola through three LR pixels a side."""
         offset = (torch.arange(self.scale) + 0.5) / self.scale - 0.5
-        taps = torch.stack([-offset, 1 - offset.abs(), offset], dim=1).clamp_min(0)
+        before, after = offset * (offset - 1) / 2, offset * (offset + 1) / 2
+        taps = torch.stack([before, 1 - offset**2, after], dim=1)
         kernels = torch.einsum("ai,bj->abij", taps, taps).flatten(0, 1)
         self.pixels.weight.copy_(kernels.repeat(3, 1, 1).unsqueeze(1))
         self.spread.weight.mul_(0.1)[:, :, 1, 1] = 1

@@ -216,12 +216,13 @@ _FAMILY = replace(
 )
 
 _PHOTO_CNN = Recipe(
-    model="EDSR",
-    arguments={"scale": 4, "width": 48, "blocks": 6},
-    steps=10_000,
+    model="GuidedCNN",
+    arguments={"scale": 4, "width": 32, "blocks": 6},
+    steps=60_000,
     batch_size=16,
     optimizer="adamw",
     learning_rate=2e-3,
+    clip=0.5,
     ema=0.999,
     crop=128,
     symmetry="dihedral",
