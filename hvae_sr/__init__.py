@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SRGAN,
         SRVAE,
         VAE,
+        GuidedCNN,
         LadderVAE,
         SRResNet,
     )
@@ -32,6 +33,7 @@ _HOMES = {
     "Degradation": "degradation",
     "EDSR": "models",
     "GenerativeModel": "generative",
+    "GuidedCNN": "models",
     "HVAE": "models",
     "HubError": "errors",
     "HvaeSrError": "errors",
@@ -56,6 +58,7 @@ __all__ = [  # noqa: RUF022
     "bundled",
     "SRCNN",
     "EDSR",
+    "GuidedCNN",
     "SRResNet",
     "SRGAN",
     "VAE",

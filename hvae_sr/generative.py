@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.blocks import depth_to_space
+from hvae_sr.blocks import depth_to_space, residuals
 from hvae_sr.degradation import enlarge, quantise
 from hvae_sr.distributions import FixedGaussian, Likelihood, Noise, bits_per_dim
 from hvae_sr.errors import ModelError
@@ -111,6 +111,7 @@ class GenerativeModel(SuperResolutionModel):
         start_blocks: int,
         likelihood: Likelihood,
         encoder_cell: str | None = None,
+        finish_blocks: int = 0,
     ) -> None:
         """Build the parts from per-level lists, coarse to fine.
 
@@ -121,6 +122,7 @@ class GenerativeModel(SuperResolutionModel):
             start_blocks: residual cells of the LR encoder.
             likelihood: p(x | z).
             encoder_cell: kind of the encoders' cells; left out, that of `choices`.
+            finish_blocks: residual cells after the last latent.
 
         Raises:
             ValueError: for lists of different lengths, more levels than the scale has steps, or
@@ -163,6 +165,7 @@ class GenerativeModel(SuperResolutionModel):
             self.levels,
             [self._groups(level, depth, choices) for level in self.levels],
             choices.links,
+            residuals(choices.cell, widths[-1], finish_blocks, activation),
         )
         self.likelihood = likelihood
         head = nn.Conv2d(widths[-1], likelihood.channels * stem**2, 1)

@@ -2,6 +2,7 @@
 
 from hvae_sr.models.biva import BIVA
 from hvae_sr.models.edsr import EDSR
+from hvae_sr.models.guided import GuidedCNN
 from hvae_sr.models.hvae import HVAE
 from hvae_sr.models.ladder import LadderVAE
 from hvae_sr.models.nvae import NVAE
@@ -19,6 +20,7 @@ __all__ = [
     "SRGAN",
     "SRVAE",
     "VAE",
+    "GuidedCNN",
     "LadderVAE",
     "SRResNet",
 ]
