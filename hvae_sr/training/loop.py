@@ -16,9 +16,12 @@ from tqdm.auto import tqdm
 import hvae_sr
 import hvae_sr.models  # registers every class that a recipe can name
 from hvae_sr import data
+from hvae_sr.blocks import Residual
 from hvae_sr.degradation import Degradation
+from hvae_sr.distributions import Likelihood
 from hvae_sr.errors import DataError, TrainingError
 from hvae_sr.generative import GenerativeModel
+from hvae_sr.hierarchy import LatentGroup
 from hvae_sr.hub import load
 from hvae_sr.modeling import SuperResolutionModel
 from hvae_sr.realworld import RealWorld
@@ -164,8 +167,8 @@ class Trainer:
         self.optimizer = _optimizer(self.model, recipe)
         criterion: nn.Module = Criterion(self.model)
         self.criterion, self.optimizer = self.accelerator.prepare(criterion, self.optimizer)
-        self.loss = torch.compile(self.criterion) if options.compile else self.criterion
         self.ema = EMA(self.model, recipe.ema)
+        self.loss = compiled(self.criterion) if options.compile else self.criterion
         self.step, self.minutes, self.skipped = 0, 0.0, 0
         if existing:
             state = checkpoints.restore(self.accelerator, self.ema.model, existing)
@@ -373,6 +376,25 @@ class Trainer:
             "torch": torch.__version__,
             "hvae_sr": hvae_sr.__version__,
         }
+
+
+def compiled(criterion: nn.Module) -> nn.Module:
+    """`criterion`, with `torch.compile` over what repeats in it, or over all of it.
+
+    A deep hierarchy as a whole takes minutes to compile; its cells and latent groups are of few
+    kinds, each of which is compiled once.
+    """
+    modules = list(criterion.modules())
+    parts = [module for module in modules if isinstance(module, Residual | LatentGroup)]
+    if not parts:
+        compiled: nn.Module = torch.compile(criterion)
+        return compiled
+    for part in parts:
+        part.compile(dynamic=False)
+    for module in modules:
+        if isinstance(module, Likelihood):
+            module.log_prob = torch.compile(module.log_prob, dynamic=False)  # type: ignore[method-assign]
+    return criterion
 
 
 def _model(recipe: Recipe) -> SuperResolutionModel:
