@@ -206,7 +206,10 @@ def loss(tmp_path: Path) -> feature_loss.FeatureLoss:
     package = pytest.importorskip("efficientnet_lite_pytorch")
     torch.manual_seed(0)
     network = package.EfficientNet.from_name("efficientnet-lite0")
-    torch.save(network.state_dict(), tmp_path / "lite0.pth")
+    weights = network.state_dict()
+    stem = weights["_conv_stem.weight"]  # of another memory layout, as in the published file
+    weights["_conv_stem.weight"] = stem.contiguous(memory_format=torch.channels_last)
+    torch.save(weights, tmp_path / "lite0.pth")
     packed = str(tmp_path / "packed.safetensors")
     assert teach.main(["pack-features", str(tmp_path / "lite0.pth"), packed]) == 0
     return feature_loss.load(Path(packed))

@@ -78,7 +78,8 @@ def read(path: Path) -> dict[str, Tensor]:
 def pack(path: Path, out: Path) -> None:
     """The package's .pth -> the weights that `FeatureLoss` uses, as safetensors."""
     weights = read(path)
-    save_file({name: weights[name] for name in needed(weights)}, out, {"source": SOURCE})
+    kept = {name: weights[name].contiguous() for name in needed(weights)}
+    save_file(kept, out, {"source": SOURCE})
 
 
 def load(path: Path, after: Sequence[int] = AFTER) -> FeatureLoss:
