@@ -24,8 +24,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.teachers import dat, feature_loss, x4plus
+from benchmarks.teachers import dat, x4plus
 from benchmarks.teachers.target import TextureOnStructure
+from hvae_sr.training import feature_loss
 
 
 def device() -> str:

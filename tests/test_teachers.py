@@ -16,8 +16,9 @@ from torch import nn
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import teach
-from benchmarks.teachers import dat, feature_loss, x4plus
+from benchmarks.teachers import dat, x4plus
 from benchmarks.teachers.target import TextureOnStructure, gaussian_blur
+from hvae_sr.training import feature_loss
 
 
 def pictures(*sizes: tuple[int, int]) -> list[np.ndarray]:
