@@ -268,7 +268,7 @@ def test_a_stage_may_be_a_mapping():
 
 def test_the_preset_trains_on_corrupted_pictures(tmp_path: Path):
     recipe = replace(
-        PRESETS["photo-cnn-x4-real"],
+        PRESETS["photo-real-x4"],
         arguments={"scale": 4, "width": 8, "blocks": 1},
         init=None,
         steps=2,
