@@ -32,7 +32,7 @@ def random(seed: int) -> torch.Generator:
 
 
 def leaves(count: int, side: int = 32) -> Tensor:
-    return DeadLeaves(side).batch(0, 0, count).float().div(255)
+    return DeadLeaves(side).batch(0, 0, count).hr.float().div(255)
 
 
 def errors(corrupt: RealWorld, hr: Tensor) -> Tensor:
@@ -276,7 +276,7 @@ def test_the_preset_trains_on_corrupted_pictures(tmp_path: Path):
         validation=2,
     )
     run = Trainer(recipe, DeadLeaves(16, leaves=6), Options(out=tmp_path), "pytest")
-    hr, lr = run.batch(3, 4)
+    hr, lr, _ = run.batch(3, 4)
     again = run.batch(3, 4)[1]
     assert lr is not None and again is not None and run.model.degradation is not None
     assert torch.equal(lr, again)
