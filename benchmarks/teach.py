@@ -51,8 +51,6 @@ def in_batches(
 ) -> None:
     """Writes what the function makes of the inputs, (N, h, w, 3) uint8 each, to a .npy file.
 
-    In half precision on CUDA where autocast does so, in float32 elsewhere.
-
     Args:
         scale: by how much the answers are larger than the inputs.
     """
@@ -62,8 +60,7 @@ def in_batches(
     begin = time.perf_counter()
     for start in range(0, n, batch):
         parts = [upload(images[start : start + batch]) for images in inputs]
-        with torch.autocast("cuda", torch.float16, enabled=device() == "cuda"):
-            answers[start : start + batch] = download(function(*parts))
+        answers[start : start + batch] = download(function(*parts))
     answers.flush()
     seconds = time.perf_counter() - begin
     print(f"{out}: {n} in {seconds:.1f} s, {n / seconds:.1f} a second on {device()}")
@@ -74,7 +71,13 @@ def teach_x4plus(options: argparse.Namespace) -> None:
     torch.backends.cudnn.benchmark = True
     network = x4plus.load(options.weights).to(device()).to(memory_format=torch.channels_last)
     lr = np.load(options.folder / "lr.npy", mmap_mode="r")[: options.count]
-    in_batches(network, [lr], options.folder / "teacher.npy", 4, options.batch)
+
+    def enlarge(images: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.float16, enabled=device() == "cuda"):
+            answer: Tensor = network(images)
+        return answer
+
+    in_batches(enlarge, [lr], options.folder / "teacher.npy", 4, options.batch)
 
 
 def make_target(options: argparse.Namespace) -> None:

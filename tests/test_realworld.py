@@ -254,7 +254,7 @@ def test_a_film_without_pyav_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
 def test_nothing_but_torch_numpy_and_pillow_is_needed():
     code = (
         "import sys; sys.modules.update(av=None, gradio=None, torchvision=None, scipy=None, "
-        "huggingface_hub=None, safetensors=None, accelerate=None);"
+        "psutil=None, huggingface_hub=None, safetensors=None, accelerate=None);"
         "import torch; from hvae_sr.realworld import RealWorld;"
         "RealWorld(4, film=0.0)(torch.rand(4, 3, 32, 32), torch.Generator())"
     )
