@@ -41,7 +41,7 @@ class Expansion(nn.Module):
 
     @torch.no_grad()
     def right_inverse(self, merged: Tensor) -> Tensor:
-        """The W whose sum with the branch is `merged`: widening a trained network changes nothing."""
+        """The W whose sum with the branch is `merged`: widening changes no trained network."""
         return merged - self.branch()
 
 
