@@ -19,6 +19,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from hvae_sr.demo import cache, check, guard, shared
+from hvae_sr.demo.page import Page
 from hvae_sr.errors import PictureError
 
 ROOT = Path(__file__).parent.parent
@@ -183,7 +184,7 @@ def test_uploads_and_answers_are_deleted_after_an_hour(
 
 def page_of(address: str) -> gr.Blocks:
     """The page that is served at an address by this process."""
-    pages = (each for each in gc.get_objects() if isinstance(each, guard.Page))
+    pages = (each for each in gc.get_objects() if isinstance(each, Page))
     return next(page for page in pages if (page.local_url or "").rstrip("/") == address)
 
 

@@ -8,7 +8,8 @@ from starlette.middleware import Middleware
 
 from hvae_sr.demo import compare, levels, movie, prior, upscale
 from hvae_sr.demo.cache import own_folder, swept
-from hvae_sr.demo.guard import LARGEST_FILE, Guard, Page
+from hvae_sr.demo.guard import LARGEST_FILE, Guard
+from hvae_sr.demo.page import Page
 from hvae_sr.demo.shared import shelf, warm
 from hvae_sr.demo.style import CSS, HEAD, NAMES, THEME
 from hvae_sr.errors import HvaeSrError

@@ -12,6 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from hvae_sr.demo.cache import own_folder
+from hvae_sr.demo.values import own
 from hvae_sr.errors import HvaeSrError, ModelError, PictureError
 from hvae_sr.evaluation import cards
 from hvae_sr.generative import GenerativeModel
@@ -165,8 +166,12 @@ def picture_box() -> gr.Image:
 
 
 def uploaded_path(payload: Any) -> str | None:
-    """What a box hands over instead of opening the file: where it lies."""
-    return None if payload is None else payload.path
+    """What a box hands over instead of opening the file: where it lies in the demo's own folder.
+
+    Raises:
+        gr.Error: for a path that leads elsewhere.
+    """
+    return None if payload is None else str(own(payload.path))
 
 
 def read_picture(path: str | None, answers: int, shrink: int = 1) -> Image.Image:
