@@ -143,7 +143,7 @@ def test_links_do_not_lead_out_of_the_folder(secret: Path) -> None:
 
 
 def test_files_are_reduced_to_their_paths(address: str) -> None:
-    path = check.uploaded(address, _picture())
+    path = check.Visitor(address).upload(_picture())
     told = {"path": path, "orig_name": "x" * 10_000, "url": "http://elsewhere", "size": 1}
     assert values.vetted([{**told, "meta": values.META}]) == [{"path": path, "meta": values.META}]
 

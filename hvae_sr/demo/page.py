@@ -1,11 +1,19 @@
 """The page as gradio serves it, with this demo's own rules for what comes in."""
 
+import asyncio
+import functools
 import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from hvae_sr.demo import jobs
+from hvae_sr.demo.cache import own_folder
+from hvae_sr.demo.line import Line, job_of
 from hvae_sr.demo.values import NOT_UNDERSTOOD, check, explained, refusal, vetted
+from hvae_sr.inference.files import written_whole
 
 log = logging.getLogger(__name__)
 
@@ -17,14 +25,41 @@ class Page(gr.Blocks):
     file of the server), and say nothing of what goes wrong.
     """
 
+    _queue: Any
+    _files: Mapping[Path, bytes] = {}
+
+    def queue(self, *args: Any, **kwargs: Any) -> "Page":
+        super().queue(*args, **kwargs)
+        self._queue = Line.like(self._queue)
+        return self
+
+    def keep(self) -> None:
+        """Remember the page's own files, its examples, which lie in a folder for passing things."""
+        paths = {Path(path) for block in self.blocks.values() for path in block.keep_in_cache}
+        self._files = {path: path.read_bytes() for path in paths}
+
+    def restore(self) -> None:
+        """Put back the demo's folder and the files of the page, where something cleared them up."""
+        own_folder().mkdir(parents=True, exist_ok=True)
+        for path, content in self._files.items():
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                written_whole(path, functools.partial(_write, content))
+
     async def process_api(
         self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
+        call = self._queue.event_ids_to_events.get(kwargs.get("event_id"))
+        job = job_of(call) if call is not None else jobs.Job()
+        jobs.current.set(job)  # for the thread that works, which gets a copy of this context
         try:
             if (event := kwargs.get("event_data")) is not None:
                 vetted(event._data)
             return await super().process_api(block_fn, inputs, *args, **kwargs)
         except gr.Error:
+            raise
+        except asyncio.CancelledError:
+            job.stop()  # its thread would go on, beside the next call's
             raise
         except Exception as error:  # whatever it is, visitors get a sentence, and the log the rest
             log.exception("a call failed")
@@ -45,3 +80,7 @@ class Page(gr.Blocks):
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         except (ValueError, TypeError, OSError) as error:
             raise refusal(NOT_UNDERSTOOD) from error
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)

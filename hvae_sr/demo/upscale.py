@@ -11,7 +11,7 @@ from PIL import Image
 
 from hvae_sr import pictures
 from hvae_sr.degradation import enlarge
-from hvae_sr.demo import examples, spread
+from hvae_sr.demo import examples, jobs, spread
 from hvae_sr.demo.shared import (
     Models,
     checked_seed,
@@ -104,6 +104,7 @@ def tab(models: Models) -> None:
             _check_choices(model, chosen, num_samples, temperature)
             settings = Settings(num_samples, temperature, checked_seed(seed), consistent)
             image = read_picture(picture, num_samples)
+            jobs.allow({chosen: image.width * image.height * num_samples})
             file = Path(str(picture))
             progress(0.1, desc="Upscaling")
             start = time.perf_counter()
