@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 
 from hvae_sr import demo
-from hvae_sr.demo import cache, check, guard
+from hvae_sr.demo import cache, check, connections, guard
 from hvae_sr.demo.guard import Guard, Names
 from hvae_sr.demo.page import Page
 
@@ -255,6 +255,35 @@ def test_a_length_that_is_no_number_is_refused(address: str) -> None:
         head = b"POST /gradio_api/upload HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n"
         connection.sendall(head)
         assert b" 4" in connection.recv(100)[:12]
+
+
+@pytest.mark.parametrize("head", [b"", b"GET /config HTTP/1.1\r\nhost: local"])
+def test_connections_without_a_request_are_closed(
+    address: str, head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIME", 0.2)
+    at = httpx.URL(address)
+    with socket.create_connection((at.host, at.port), timeout=20) as connection:
+        connection.sendall(head)
+        assert connection.recv(100) == b""
+
+
+def test_a_connection_is_used_again_and_a_long_answer_is_left_alone(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIME", 0.2)
+    at = httpx.URL(address)
+    with socket.create_connection((at.host, at.port), timeout=20) as connection:
+        connection.sendall(b"GET /robots.txt HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert b"200 OK" in connection.recv(10_000)
+        connection.sendall(b"GET /gradio_api/heartbeat/abc HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        while b"ALIVE" not in connection.recv(10_000):
+            pass
+        connection.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while connection.recv(10_000):
+                pass
+            pytest.fail("closed")
 
 
 # files, ports, examples

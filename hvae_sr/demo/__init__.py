@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 
 from hvae_sr.demo import compare, jobs, levels, movie, prior, upscale
 from hvae_sr.demo.cache import own_folder, swept
+from hvae_sr.demo.connections import impatient
 from hvae_sr.demo.guard import LARGEST_FILE, Guard, Names, not_understood
 from hvae_sr.demo.page import Page
 from hvae_sr.demo.shared import shelf, warm
@@ -115,6 +116,8 @@ def launch(
         css=CSS,
         js=NAMES,
     )
+    server = blocks.server.config  # gradio makes it and takes no settings for it
+    server.http_protocol_class = impatient(server.http_protocol_class)
     return blocks
 
 
