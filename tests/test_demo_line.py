@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_sr import demo
-from hvae_sr.demo import check, jobs, line, shared
+from hvae_sr.demo import check, jobs, line, page, shared
 from hvae_sr.demo.page import Page
 from hvae_sr.modeling import SuperResolutionModel
 
@@ -260,6 +260,22 @@ def test_refused_values_are_not_kept(visitor: Callable[[int], check.Visitor], bl
         visitor.listen(f"/gradio_api/queue/data?session_hash=large-{session}")
         kept = blocks.app.state_holder.session_data[f"large-{session}"].config_values
         assert "xxxx" not in json.dumps(kept, default=str)
+
+
+def test_uploads_nobody_asks_after_are_forgotten(
+    visitor: Callable[[int], check.Visitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    someone = visitor(13)
+    statuses = page.routes.file_upload_statuses
+    monkeypatch.setattr(statuses._statuses, "max_size", 5)
+    monkeypatch.setattr(statuses._signals, "max_size", 5)
+    for number in range(20):
+        files = {"files": ("a.png", b"1")}
+        to = f"/gradio_api/upload?upload_id={number}"
+        assert someone.http.post(to, files=files).is_success
+    assert len(statuses._statuses) <= 5 and len(statuses._signals) <= 5
+    told = someone.http.get("/gradio_api/upload_progress?upload_id=19").text
+    assert '"done"' in told
 
 
 def test_memory_does_not_grow_with_sessions(

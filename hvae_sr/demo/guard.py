@@ -53,6 +53,7 @@ DOORS = frozenset(
                 "/startup-events",
                 "/theme.css",
                 "/upload",
+                "/upload_progress",
             )
         ),
     }

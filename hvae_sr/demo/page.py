@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import routes
+from gradio.route_utils import FileUploadProgress
+from gradio.utils import LRUCache
 
 from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
@@ -15,7 +18,24 @@ from hvae_sr.demo.line import Line, job_of
 from hvae_sr.demo.values import NOT_UNDERSTOOD, check, explained, refusal, vetted
 from hvae_sr.inference.files import written_whole
 
+MOST_UPLOADS = 256  # on their way at once
+
 log = logging.getLogger(__name__)
+
+
+class Uploads(FileUploadProgress):
+    """How far uploads are, of which gradio would remember every one that nobody asked after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._statuses = LRUCache(MOST_UPLOADS)
+        self._signals = _Signals(MOST_UPLOADS)
+
+
+class _Signals(LRUCache[str, asyncio.Event]):
+    def __missing__(self, upload: str) -> asyncio.Event:
+        self[upload] = signal = asyncio.Event()
+        return signal
 
 
 class Page(gr.Blocks):
@@ -31,6 +51,7 @@ class Page(gr.Blocks):
     def queue(self, *args: Any, **kwargs: Any) -> "Page":
         super().queue(*args, **kwargs)
         self._queue = Line.like(self._queue)
+        routes.file_upload_statuses = Uploads()
         return self
 
     def keep(self) -> None:
