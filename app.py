@@ -18,6 +18,20 @@ def main(
         int,
         typer.Option(min=1, max=65535, envvar="GRADIO_SERVER_PORT", help="Port to listen on."),
     ] = 7860,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name that visitors may ask for, such as demo.example.org; may be repeated.",
+        ),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A proxy whose word about who asks is taken, or a network; may be repeated.",
+        ),
+    ] = None,
     mcp: Annotated[
         bool, typer.Option("--mcp", help="Serve the actions as tools for MCP clients too.")
     ] = False,
@@ -27,7 +41,13 @@ def main(
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an end that cleans up
     try:
-        launch(host, port, mcp=mcp)
+        launch(
+            host,
+            port,
+            mcp=mcp,
+            allowed_hosts=allowed_host or (),
+            trusted_proxies=trusted_proxy or (),
+        )
     except (HvaeSrError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

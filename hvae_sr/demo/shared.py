@@ -11,7 +11,9 @@ from typing import Any, TypeGuard
 import gradio as gr
 from PIL import Image
 
+from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
+from hvae_sr.demo.values import own
 from hvae_sr.errors import HvaeSrError, ModelError, PictureError
 from hvae_sr.evaluation import cards
 from hvae_sr.generative import GenerativeModel
@@ -43,13 +45,14 @@ def shelf() -> dict[str, SuperResolutionModel]:
 
 
 def warm(models: Models) -> None:
-    """Let every model answer once: the first pass through new weights takes longest."""
+    """Let every model answer once, as the first pass takes longest, then measure how fast it is."""
     tiny = Image.new("RGB", (16, 16))
     for model in models.values():
         if model.degradation is not None:
             model.upscale(tiny, consistent=True)
         if can_sample(model):
             model.sample(1, seed=0)
+        jobs.measure(model)
 
 
 def can_sample(model: SuperResolutionModel) -> TypeGuard[GenerativeModel]:
@@ -165,8 +168,12 @@ def picture_box() -> gr.Image:
 
 
 def uploaded_path(payload: Any) -> str | None:
-    """What a box hands over instead of opening the file: where it lies."""
-    return None if payload is None else payload.path
+    """What a box hands over instead of opening the file: where it lies in the demo's own folder.
+
+    Raises:
+        gr.Error: for a path that leads elsewhere.
+    """
+    return None if payload is None else str(own(payload.path))
 
 
 def read_picture(path: str | None, answers: int, shrink: int = 1) -> Image.Image:
@@ -227,6 +234,7 @@ def stored(
     folder = new_folder(owner)
     paths = []
     for image, name, record in zip(images, names, records or [None] * len(images), strict=True):
+        jobs.check()
         save_picture(image, folder / name, record=record)
         paths.append(str(folder / name))
     return paths
