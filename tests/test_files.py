@@ -15,6 +15,7 @@ from PIL.ExifTags import Base
 
 from hvae_sr.errors import PictureError
 from hvae_sr.inference import files
+from hvae_sr.inference.decoding import Request, decode
 from hvae_sr.inference.files import (
     LONGEST_RECORD,
     file_record,
@@ -129,7 +130,7 @@ class TestOpening:
 
         monkeypatch.setattr(Image, "open", refuse)
         with pytest.raises(PictureError, match=r"in\.png may not be read"):
-            open_picture(tmp_path / "in.png")
+            decode(Request(str(tmp_path / "in.png")))
 
     def test_a_folder_is_no_picture(self, tmp_path: Path):
         with pytest.raises(PictureError, match="folder"):

@@ -16,6 +16,7 @@ from hvae_sr.errors import HvaeSrError, ModelError, PictureError
 from hvae_sr.evaluation import cards
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import bundled, load
+from hvae_sr.inference.budget import STRANGERS
 from hvae_sr.inference.files import open_picture, save_picture
 from hvae_sr.modeling import SuperResolutionModel
 
@@ -182,7 +183,7 @@ def read_picture(path: str | None, answers: int, shrink: int = 1) -> Image.Image
     """
     if not path or not Path(path).is_file():
         raise PictureError("there is no picture: choose one first, or upload it again")
-    image = open_picture(path, largest=LARGEST_WORK * shrink**2)
+    image = open_picture(path, largest=LARGEST_WORK * shrink**2, budget=STRANGERS)
     width, height = image.size
     if max(width, height) > LARGEST_SIDE * shrink:
         raise PictureError(
