@@ -10,6 +10,7 @@ from hvae_sr.demo import compare, levels, movie, prior, upscale
 from hvae_sr.demo.cache import own_folder, swept
 from hvae_sr.demo.guard import LARGEST_FILE, Guard, Page
 from hvae_sr.demo.shared import shelf, warm
+from hvae_sr.demo.shutdown import serve
 from hvae_sr.demo.style import CSS, HEAD, NAMES, THEME
 from hvae_sr.errors import HvaeSrError
 from hvae_sr.modeling import SuperResolutionModel
@@ -48,7 +49,8 @@ def launch(
         host: address to listen on.
         port: port to listen on.
         mcp: serve every action as a tool for MCP clients too, at /gradio_api/mcp/.
-        block: stay here until interrupted; otherwise come back, the server running beside.
+        block: stay here until interrupted, then end the process; otherwise come back, the server
+            running beside.
 
     Raises:
         ModelError: when no model is bundled, or one is damaged.
@@ -64,7 +66,7 @@ def launch(
     blocks.queue(max_size=32, api_open=False).launch(
         server_name=host,
         server_port=port,
-        prevent_thread_lock=not block,
+        prevent_thread_lock=True,
         share=False,
         show_error=False,  # what is not meant for people stays in the server's log
         strict_cors=True,
@@ -79,6 +81,8 @@ def launch(
         css=CSS,
         js=NAMES,
     )
+    if block:
+        serve(blocks)
     return blocks
 
 
