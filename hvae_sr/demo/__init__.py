@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from hvae_sr.demo import compare, levels, movie, prior, upscale
 from hvae_sr.demo.cache import own_folder, swept
 from hvae_sr.demo.guard import LARGEST_FILE, Guard, Page
+from hvae_sr.demo.quota import Quota
 from hvae_sr.demo.shared import shelf, warm
 from hvae_sr.demo.shutdown import serve
 from hvae_sr.demo.style import CSS, HEAD, NAMES, THEME
@@ -72,7 +73,10 @@ def launch(
         strict_cors=True,
         max_file_size=LARGEST_FILE,
         enable_monitoring=False,
-        app_kwargs={"lifespan": swept(blocks), "middleware": [Middleware(Guard)]},
+        app_kwargs={
+            "lifespan": swept(blocks),
+            "middleware": [Middleware(Guard), Middleware(Quota)],
+        },
         mcp_server=mcp,
         ssr_mode=False,
         run_history=False,

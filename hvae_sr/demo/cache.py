@@ -21,7 +21,10 @@ import gradio as gr
 from filelock import BaseFileLock, FileLock, Timeout
 
 AGE = 3600  # seconds that uploads and answers stay
-PAUSE = AGE // 4
+SHORTEST = 300  # the same, when the space is used up
+PART_AGE = 60  # seconds after which an upload that gets no bytes is given up
+PAUSE = 15
+QUOTA = 2**31  # bytes of uploads and answers
 PREFIX = "hvae-sr-"
 LOCK = ".hvae-sr-alive"  # a file in the folder that the living process holds a lock on
 YOUNG = 1  # seconds in which a new folder gets its lock
@@ -94,14 +97,35 @@ def sweep(folder: Path, age: float, kept: Collection[str] = ()) -> list[str]:
     return gone
 
 
+def sweep_parts(age: float) -> None:
+    """Delete what broken uploads left: files beside the folders that whole ones are moved into."""
+    limit = time.time() - age
+    with suppress(FileNotFoundError), os.scandir(own_folder()) as entries:
+        for entry in entries:
+            if entry.is_file() and entry.name != LOCK and entry.stat().st_mtime <= limit:
+                Path(entry).unlink(missing_ok=True)
+
+
+def used(folder: Path) -> int:
+    """Bytes of all files in a folder and the folders in it."""
+    total = 0
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).lstat().st_size
+    return total
+
+
 def tidy(blocks: gr.Blocks) -> None:
     """Sweep the folder, except for the page's own examples, and let gradio forget what is gone.
 
-    Left-overs of killed servers go too.
+    The fuller it is, the younger are the files that go. Left-overs of killed servers go too.
     """
-    kept = {path for block in blocks.blocks.values() for path in block.keep_in_cache}
     remove_leftovers(own_folder().parent)
-    gone = sweep(own_folder(), AGE, kept)
+    sweep_parts(PART_AGE)
+    age = max(SHORTEST, AGE * (1 - used(own_folder()) / QUOTA))
+    kept = {path for block in blocks.blocks.values() for path in block.keep_in_cache}
+    gone = sweep(own_folder(), age, kept)
     for paths in blocks.temp_file_sets:
         paths.difference_update(gone)
 

@@ -12,6 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from hvae_sr.demo.cache import own_folder
+from hvae_sr.demo.quota import check_room
 from hvae_sr.errors import HvaeSrError, ModelError, PictureError
 from hvae_sr.evaluation import cards
 from hvae_sr.generative import GenerativeModel
@@ -234,6 +235,11 @@ def stored(
 
 
 def new_folder(owner: gr.Component) -> Path:
-    """An empty folder, its name not to be guessed, in the cache of a component of the page."""
+    """An empty folder, its name not to be guessed, in the cache of a component of the page.
+
+    Raises:
+        HvaeSrError: when the demo's disk space is used up.
+    """
+    check_room()
     Path(owner.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=owner.GRADIO_CACHE))
