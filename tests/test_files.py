@@ -214,6 +214,35 @@ class TestSaving:
         assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
         assert (tmp_path / "out.png").read_bytes() == before
 
+    @pytest.mark.parametrize("suffix", files.SUFFIXES)
+    @pytest.mark.parametrize("size", [(70_000, 1), (1, 70_000)])
+    def test_what_a_format_cannot_hold_is_one_sentence(
+        self, size: tuple[int, int], suffix: str, tmp_path: Path
+    ):
+        """GIF's encoder raises struct.error, AVIF's RuntimeError."""
+        path = tmp_path / f"out{suffix}"
+        try:
+            save_picture(Image.new("RGB", size), path)
+        except PictureError as error:
+            assert "could not be written" in str(error) and "\n" not in str(error)
+            assert not list(tmp_path.iterdir())
+        else:
+            assert open_picture(path).size == size
+
+    @pytest.mark.parametrize(
+        "error", [RuntimeError("odd"), KeyError("odd"), OverflowError(), SystemError(), TypeError()]
+    )
+    def test_whatever_an_encoder_raises_is_one_sentence(
+        self, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        def fail(*arguments: object, **options: object) -> None:
+            raise error
+
+        monkeypatch.setattr(Image.Image, "save", fail)
+        with pytest.raises(PictureError, match=r"out\.png could not be written, its format does"):
+            save_picture(colours(), tmp_path / "out.png")
+        assert not list(tmp_path.iterdir())
+
     def test_ctrl_c_leaves_nothing_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         def interrupt(descriptor: int) -> None:
             raise KeyboardInterrupt

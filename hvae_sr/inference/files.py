@@ -4,7 +4,8 @@ import json
 import os
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,17 +132,42 @@ def save_picture(
             lossless. The other formats always are.
 
     Raises:
-        PictureError: for an unknown suffix, transparency in a format that cannot hold it, a
+        PictureError: for an unknown suffix, transparency or a size that the format cannot hold, a
             quality out of range, or a full disk.
     """
     path = Path(path)
     kind = check_target(path)
-    image = holdable(image, path)
-    options = {**_encoding(kind, quality), **_metadata(image, kind, record)}
-    try:
+    with encodable(image, str(path)):
+        image = holdable(image, path)
+        options = {**_encoding(kind, quality), **_metadata(image, kind, record)}
         written_whole(path, lambda scratch: _write(image, scratch, kind, options))
-    except (OSError, ValueError) as error:
-        raise PictureError(f"{path} could not be written: {error}") from error
+
+
+@contextmanager
+def encodable(image: Image.Image, name: str) -> Iterator[None]:
+    """Turn whatever an encoder of pictures or the disk raises into one sentence.
+
+    Args:
+        name: of what is written.
+
+    Raises:
+        PictureError: in place of any other exception.
+    """
+    try:
+        yield
+    except PictureError:
+        raise
+    except MemoryError as error:
+        raise PictureError(f"{name} needs more memory to be written than there is") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise PictureError(f"{name} could not be written: {reason}") from error
+    except Exception as error:
+        # Pillow's encoders raise nearly anything: struct.error, RuntimeError, OverflowError.
+        raise PictureError(
+            f"{name} could not be written, its format does not hold this picture of "
+            f"{image.width}x{image.height} pixels ({error}): use PNG or TIFF"
+        ) from error
 
 
 def written_whole(path: Path, write: Callable[[Path], None]) -> None:
