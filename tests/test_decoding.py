@@ -20,7 +20,7 @@ from PIL import Image, features
 
 from hvae_sr.errors import PictureError
 from hvae_sr.inference import decoders, worker
-from hvae_sr.inference.budget import STRANGERS
+from hvae_sr.inference.budget import STRANGERS, check_structure
 from hvae_sr.inference.decoding import Request, decode
 from hvae_sr.inference.files import open_picture
 
@@ -53,6 +53,14 @@ def test_work_out_of_proportion_to_the_pixels_is_refused(name: str, tmp_path: Pa
     with pytest.raises(PictureError, match=sentence) as caught:
         open_picture(path, budget=STRANGERS)
     assert str(caught.value).startswith(name) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("head", [b"II*\x00", b"II\x00*"])
+def test_tiffs_are_known_by_every_head_that_pillow_takes(head: bytes, tmp_path: Path) -> None:
+    path = hostile.strips(tmp_path / "in.tif", MANY)
+    path.write_bytes(head + path.read_bytes()[4:])
+    with pytest.raises(PictureError, match="more than 16384 parts"):
+        check_structure(path, STRANGERS)
 
 
 def test_slow_decoders_get_fewer_pixels(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def _tiff(data: mmap.mmap, name: str, budget: Budget) -> None:
     """The first page: a BigTIFF has any number of tags, and both any number of strips."""
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     # Bytes of an offset or a count of values, of the number of tags, and of a tag.
-    wide, tags, step = (8, 8, 20) if data[2:4].strip(b"\x00") == b"+" else (4, 2, 12)
+    wide, tags, step = (8, 8, 20) if data[2] == ord("+") else (4, 2, 12)
 
     def number(position: int, size: int) -> int:
         return int.from_bytes(data[position : position + size], order)
@@ -247,5 +247,5 @@ _WALKS: dict[bytes, Callable[[mmap.mmap, str, Budget], None]] = {
     rb"\x89PNG\r\n\x1a\n": _png,
     rb"(?s)GIF8[79]a.{7}": _gif,
     rb"P[1-6fy0]": _ppm,
-    rb"II[*+]\x00|MM\x00[*+]": _tiff,
+    rb"(?:II|MM)(?:[*+]\x00|\x00[*+])": _tiff,
 }
