@@ -37,10 +37,10 @@ def main(
     ] = False,
 ) -> None:
     """Upscale pictures and movies and draw new pictures in the browser."""
-    from hvae_sr.demo import launch  # gradio is slow to import: `--help` does without
-
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an end that cleans up
     try:
+        from hvae_sr.demo import launch  # gradio is slow to import: `--help` does without
+
         launch(
             host,
             port,
@@ -48,6 +48,8 @@ def main(
             allowed_hosts=allowed_host or (),
             trusted_proxies=trusted_proxy or (),
         )
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     except (HvaeSrError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

@@ -16,7 +16,9 @@ from hvae_sr.demo.cache import own_folder, swept
 from hvae_sr.demo.connections import impatient
 from hvae_sr.demo.guard import LARGEST_FILE, Guard, Names, not_understood
 from hvae_sr.demo.page import Page
+from hvae_sr.demo.quota import Quota
 from hvae_sr.demo.shared import shelf, warm
+from hvae_sr.demo.shutdown import serve
 from hvae_sr.demo.style import CSS, HEAD, NAMES, THEME
 from hvae_sr.errors import HvaeSrError
 from hvae_sr.modeling import SuperResolutionModel
@@ -68,7 +70,8 @@ def launch(
         host: address to listen on.
         port: port to listen on.
         mcp: serve every action as a tool for MCP clients too, at /gradio_api/mcp/.
-        block: stay here until interrupted; otherwise come back, the server running beside.
+        block: stay here until interrupted, then end the process; otherwise come back, the server
+            running beside.
         allowed_hosts: names that visitors may ask for beside those of the machine itself. Without
             any, a server on all addresses (0.0.0.0) answers to every name, and warns.
         trusted_proxies: addresses or networks whose X-Forwarded headers are believed; "*" for all.
@@ -96,7 +99,7 @@ def launch(
     blocks.queue(max_size=MOST_WAITING, api_open=False).launch(
         server_name=host,
         server_port=port,
-        prevent_thread_lock=not block,
+        prevent_thread_lock=True,
         share=False,
         show_error=False,  # what is not meant for people stays in the server's log
         strict_cors=True,
@@ -105,7 +108,10 @@ def launch(
         state_session_capacity=MOST_SESSIONS,
         app_kwargs={
             "lifespan": swept(blocks),
-            "middleware": [Middleware(Guard, page=blocks, names=names, proxies=trusted_proxies)],
+            "middleware": [
+                Middleware(Guard, page=blocks, names=names, proxies=trusted_proxies),
+                Middleware(Quota),
+            ],
             "exception_handlers": {RequestValidationError: not_understood},
         },
         mcp_server=mcp,
@@ -118,6 +124,8 @@ def launch(
     )
     server = blocks.server.config  # gradio makes it and takes no settings for it
     server.http_protocol_class = impatient(server.http_protocol_class)
+    if block:
+        serve(blocks)
     return blocks
 
 

@@ -51,7 +51,7 @@ def checked(path: str | None) -> tuple[Path, reading.Facts]:
     if not path or not Path(path).is_file():
         raise MovieError("there is no movie: choose one first, or upload it again")
     clip = Path(path)
-    facts = reading.survey(clip, largest=LARGEST_WORK)
+    facts = reading.survey(clip, largest=LARGEST_WORK, most=MOST_FRAMES)
     frames = facts.frames or 1
     if frames > MOST_FRAMES:
         raise MovieError(

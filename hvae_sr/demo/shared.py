@@ -13,11 +13,13 @@ from PIL import Image
 
 from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
+from hvae_sr.demo.quota import check_room
 from hvae_sr.demo.values import own
 from hvae_sr.errors import HvaeSrError, ModelError, PictureError
 from hvae_sr.evaluation import cards
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import bundled, load
+from hvae_sr.inference.budget import STRANGERS
 from hvae_sr.inference.files import open_picture, save_picture
 from hvae_sr.modeling import SuperResolutionModel
 
@@ -189,7 +191,7 @@ def read_picture(path: str | None, answers: int, shrink: int = 1) -> Image.Image
     """
     if not path or not Path(path).is_file():
         raise PictureError("there is no picture: choose one first, or upload it again")
-    image = open_picture(path, largest=LARGEST_WORK * shrink**2)
+    image = open_picture(path, largest=LARGEST_WORK * shrink**2, budget=STRANGERS)
     width, height = image.size
     if max(width, height) > LARGEST_SIDE * shrink:
         raise PictureError(
@@ -241,6 +243,11 @@ def stored(
 
 
 def new_folder(owner: gr.Component) -> Path:
-    """An empty folder, its name not to be guessed, in the cache of a component of the page."""
+    """An empty folder, its name not to be guessed, in the cache of a component of the page.
+
+    Raises:
+        HvaeSrError: when the demo's disk space is used up.
+    """
+    check_room()
     Path(owner.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=owner.GRADIO_CACHE))

@@ -17,8 +17,8 @@ from hvae_sr import __version__, pictures
 from hvae_sr.degradation import CONSISTENT, Degradation
 from hvae_sr.errors import ModelError, PictureError
 from hvae_sr.hub import bundled, load
+from hvae_sr.inference.decoding import LARGEST_FILE
 from hvae_sr.inference.files import (
-    LARGEST_FILE,
     check_free,
     check_target,
     holdable,
