@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
 from conftest import Nearest, free_port
+from gradio.state_holder import SessionState
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 
-from hvae_sr import demo
+from hvae_sr import demo, load
 from hvae_sr.demo import cache, check, connections, guard
 from hvae_sr.demo.guard import Guard, Names
 from hvae_sr.demo.page import Page
@@ -313,6 +315,56 @@ def test_events_that_fail_unforeseen_end_in_a_sentence(
     check.picture(0).save(tmp_path / "in.png")
     with pytest.raises(check.RefusedError, match="went wrong on the server"):
         check.Visitor(address).upscale(tmp_path / "in.png", "nearest")
+
+
+ODD: list[Any] = [
+    *(None, True, -1, 0.5, 1e308, float("nan"), float("-inf"), 10**400, "", "x" * 999, "\ud800"),
+    *(
+        [],
+        [None],
+        [[1]],
+        {},
+        {"value": 1},
+        {"path": None},
+        {"url": "x"},
+        {"meta": 1},
+        {"path": "x"},
+    ),
+    {"__type__": "update", "value": 1},
+    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}, "is_stream": True},
+]
+
+
+def test_odd_values_of_every_event_end_in_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    """Each odd value in each place, the others as the page sends them."""
+    page = demo.build({name: load(name) for name in ("vae-cifar10-x4", "photo-cnn-x2")})
+    state, asked = SessionState(page), 0
+
+    def ask(fn: Any, inputs: list[Any], data: Any) -> None:
+        event = gr.EventData(None, data)
+        request = gr.Request(session_hash="odd")
+        call = page.process_api(fn, inputs, state, request, event_data=event)
+        try:
+            asyncio.run(call)
+        except gr.Error as error:
+            assert 15 < len(error.message) < 250 and "went wrong" not in error.message
+            assert error.print_exception is False
+
+    for fn in page.fns.values():
+        usual = [getattr(each, "value", None) for each in fn.inputs]
+        for value in ODD:
+            ask(fn, [value] * len(usual), value)
+            asked += 1
+            for place in range(len(usual)):
+                if fn.api_name in ("sample", "interpolate", "levels") and value in (
+                    None,
+                    0.5,
+                    True,
+                ):
+                    continue  # some of these are fine, and would only take time
+                ask(fn, [*usual[:place], value, *usual[place + 1 :]], None)
+                asked += 1
+    assert asked > 600 and "failed" not in caplog.text
 
 
 def test_the_examples_survive_a_vanished_folder(address: str, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hvae_sr.demo.line import Line, job_of
 from hvae_sr.demo.values import NOT_UNDERSTOOD, check, explained, refusal, vetted
 from hvae_sr.inference.files import written_whole
 
+CHOSEN = {"index", "value"}  # what the page says of a thing that was chosen
 MOST_UPLOADS = 256  # on their way at once
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,10 @@ class Page(gr.Blocks):
         job = job_of(call) if call is not None else jobs.Job()
         jobs.current.set(job)  # for the thread that works, which gets a copy of this context
         try:
+            if block_fn.fn is None:
+                raise refusal("this happens in the browser: there is nothing to ask the server")
             if (event := kwargs.get("event_data")) is not None:
-                vetted(event._data)
+                _check_event(block_fn, event._data)
             return await super().process_api(block_fn, inputs, *args, **kwargs)
         except gr.Error:
             raise
@@ -101,6 +104,13 @@ class Page(gr.Blocks):
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         except (ValueError, TypeError, OSError) as error:
             raise refusal(NOT_UNDERSTOOD) from error
+
+
+def _check_event(block_fn: Any, data: Any) -> None:
+    """Refuse what no component says of a click on it."""
+    vetted(data)
+    if block_fn.collects_event_data and not (isinstance(data, dict) and data.keys() >= CHOSEN):
+        raise refusal("choose one of those that are shown")
 
 
 def _write(content: bytes, path: Path) -> None:

@@ -125,8 +125,12 @@ def _check_choice(label: str, component: Any, value: Any) -> None:
 def _check_number(label: str, component: Any, value: Any) -> None:
     if value is None and not isinstance(component, gr.Slider):
         return  # an emptied box
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or _endless(value):
         raise refusal(f"{label}: use a number")
     least, most = component.minimum, component.maximum
     if (least is not None and value < least) or (most is not None and value > most):
         raise refusal(f"{label}: use a number from {least} to {most}")
+
+
+def _endless(value: float) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
