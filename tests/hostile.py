@@ -65,6 +65,23 @@ def chunked_png(path: Path, count: int, before: bool = True) -> Path:
     return path
 
 
+def packed_texts(path: Path, count: int) -> Path:
+    """A PNG with texts of a mebibyte, each packed into a kilobyte."""
+    whole = _saved("PNG")
+    place, chunks = whole.index(b"IDAT") - 4, b""
+    for index in range(count):
+        body = b"zTXtkey%d\0\0" % index + zlib.compress(bytes(2**20 - 1))
+        chunks += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(whole[:place] + chunks + whole[place:])
+    return path
+
+
+def slow_ppm(path: Path, side: int) -> Path:
+    """A binary PPM whose largest value is none that Pillow has fast code for."""
+    path.write_bytes(b"P5 %d %d 254\n" % (side, side) + bytes(side * side))
+    return path
+
+
 def empty_runs(path: Path, count: int) -> Path:
     """A BMP of 8 bits, run-length coded, that begins with runs of no pixel."""
     rows = b"\x00\x00" * count + (b"\x04\x01" + b"\x00\x00") * 4 + b"\x00\x01"

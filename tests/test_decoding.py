@@ -20,7 +20,7 @@ from PIL import Image, features
 
 from hvae_sr.errors import PictureError
 from hvae_sr.inference import decoders, worker
-from hvae_sr.inference.budget import STRANGERS
+from hvae_sr.inference.budget import STRANGERS, check_structure
 from hvae_sr.inference.decoding import Request, decode
 from hvae_sr.inference.files import open_picture
 
@@ -38,6 +38,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "before.png": (lambda p: hostile.chunked_png(p, MANY), "more than 16384 parts"),
     "after.png": (lambda p: hostile.chunked_png(p, MANY, before=False), "16384 parts"),
     "runs.bmp": (lambda p: hostile.empty_runs(p, 2**17), "bytes for 4x4 pixels"),
+    "texts.png": (lambda p: hostile.packed_texts(p, 5), "bytes of text"),
     "strips.tif": (lambda p: hostile.strips(p, MANY), "more than 16384 parts"),
     "profile.webp": (lambda p: hostile.with_profile(p, 2**23), "bytes for 16x16 pixels"),
     "profile.jpg": (lambda p: hostile.with_profile(p, 2**21), "2097152 bytes of profile"),
@@ -52,6 +53,21 @@ def test_work_out_of_proportion_to_the_pixels_is_refused(name: str, tmp_path: Pa
     with pytest.raises(PictureError, match=sentence) as caught:
         open_picture(path, budget=STRANGERS)
     assert str(caught.value).startswith(name) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("head", [b"II*\x00", b"II\x00*"])
+def test_tiffs_are_known_by_every_head_that_pillow_takes(head: bytes, tmp_path: Path) -> None:
+    path = hostile.strips(tmp_path / "in.tif", MANY)
+    path.write_bytes(head + path.read_bytes()[4:])
+    with pytest.raises(PictureError, match="more than 16384 parts"):
+        check_structure(path, STRANGERS)
+
+
+def test_slow_decoders_get_fewer_pixels(tmp_path: Path) -> None:
+    path = hostile.slow_ppm(tmp_path / "in.ppm", 300)
+    assert open_picture(path, budget=STRANGERS).size == (300, 300)
+    with pytest.raises(PictureError, match=r"in\.ppm is stored in a way that is slow to decode"):
+        open_picture(path, budget=replace(STRANGERS, slow=300 * 299))
 
 
 def test_a_folder_of_endless_tags_is_refused_before_it_is_read(tmp_path: Path) -> None:

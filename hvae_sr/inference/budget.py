@@ -23,6 +23,7 @@ HEADER = 2**12  # bytes in which the header of a PPM ends
 WITHOUT_METADATA = {"PPM": HEADER, "BMP": 2**17}  # format -> bytes it adds to its pixels
 ANIMATED = ("PNG", "WEBP", "AVIF")  # whose headers tell the number of frames
 MOST_FRAMES = 1000  # of an animation, each with as many bytes as one picture
+SLOW = ("ppm", "ppm_plain", "bmp_rle")  # Pillow's decoders that are written in Python
 INKS = ("CMYK", "LAB")  # whose profile is applied on reading, and never written
 
 
@@ -34,15 +35,17 @@ class Budget:
         seconds: of processor time; four times as long by the clock.
         memory: bytes of the decoder's address space, where the system bounds it.
         scans: of a JPEG.
+        slow: pixels for Pillow's slowest decoders, microseconds each.
         parts: segments, chunks, blocks or tiles that a file is cut into.
         comments: bytes before the first frame of a GIF, which Pillow gathers slowly.
-        spare: bytes of a file beside `PER_PIXEL` for each of its pixels.
+        spare: bytes of a file beside `PER_PIXEL` for each of its pixels; also of unpacked texts.
         metadata: bytes of profile, EXIF and XMP that would be copied into every answer.
     """
 
     seconds: float
     memory: int
     scans: int
+    slow: int
     parts: int
     comments: int
     spare: int
@@ -53,6 +56,7 @@ STRANGERS = Budget(
     seconds=5,
     memory=2**30,
     scans=100,
+    slow=2**18,
     parts=2**14,
     comments=2**18,
     spare=2**22,
@@ -91,7 +95,13 @@ def check_header(image: Image.Image, path: Path, budget: Budget) -> None:
     pixels = width * height * PER_PIXEL
     if image.format in ANIMATED:
         pixels *= min(getattr(image, "n_frames", 1), MOST_FRAMES)
-    if any(tile.codec_name == "bmp_rle" for tile in tiles):
+    codecs = {tile.codec_name for tile in tiles}
+    if codecs & set(SLOW) and width * height > budget.slow:
+        raise PictureError(
+            f"{path.name} is stored in a way that is slow to decode: at most {budget.slow} pixels "
+            "are taken so, export it as PNG"
+        )
+    if "bmp_rle" in codecs:
         pixels = width * height * PER_RUN + height * PER_ROW
     size = path.stat().st_size
     if size > pixels + WITHOUT_METADATA.get(str(image.format), budget.spare):
@@ -111,6 +121,9 @@ def check_metadata(image: Image.Image, name: str, budget: Budget) -> None:
     if image.mode in INKS:
         kept.pop("icc_profile", None)
     size = sum(len(value) for value in kept.values() if isinstance(value, bytes))
+    texts = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
+    if texts > budget.spare:
+        raise PictureError(f"{name} unpacks to {texts} bytes of text: export it again without them")
     if size > budget.metadata:
         raise PictureError(
             f"{name} carries {size} bytes of profile, EXIF and XMP: at most {budget.metadata} are "
@@ -215,7 +228,7 @@ def _tiff(data: mmap.mmap, name: str, budget: Budget) -> None:
     """The first page: a BigTIFF has any number of tags, and both any number of strips."""
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     # Bytes of an offset or a count of values, of the number of tags, and of a tag.
-    wide, tags, step = (8, 8, 20) if data[2:4].strip(b"\x00") == b"+" else (4, 2, 12)
+    wide, tags, step = (8, 8, 20) if data[2] == ord("+") else (4, 2, 12)
 
     def number(position: int, size: int) -> int:
         return int.from_bytes(data[position : position + size], order)
@@ -234,5 +247,5 @@ _WALKS: dict[bytes, Callable[[mmap.mmap, str, Budget], None]] = {
     rb"\x89PNG\r\n\x1a\n": _png,
     rb"(?s)GIF8[79]a.{7}": _gif,
     rb"P[1-6fy0]": _ppm,
-    rb"II[*+]\x00|MM\x00[*+]": _tiff,
+    rb"(?:II|MM)(?:[*+]\x00|\x00[*+])": _tiff,
 }

@@ -96,7 +96,7 @@ def _bound(budget: Budget | None) -> None:
     """Let the system end this process when it exceeds its time, and refuse it more memory."""
     if hasattr(signal, "setitimer"):  # elsewhere the clock of the other side must do
         signal.setitimer(signal.ITIMER_PROF, budget.seconds if budget else 0)
-    if sys.platform != "win32":
+    if sys.platform == "linux":
         import resource
 
         _, most = resource.getrlimit(resource.RLIMIT_AS)
