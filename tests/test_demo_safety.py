@@ -215,7 +215,7 @@ def test_sweeping_goes_on_beside_serving(monkeypatch: pytest.MonkeyPatch) -> Non
             await asyncio.sleep(0.2)
 
     asyncio.run(serve())
-    assert len(swept) > 2 and swept[0] is blocks
+    assert sum(each is blocks for each in swept) > 2  # the page of other tests is swept too
 
 
 def test_empty_folders_go_with_their_files(tmp_path: Path) -> None:
