@@ -6,7 +6,7 @@ Names are imported when they are first touched, so that `import hvae_sr` costs n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hvae_sr.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from hvae_sr.degradation import Degradation

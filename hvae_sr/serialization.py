@@ -21,8 +21,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from hvae_sr import __version__
 from hvae_sr.errors import ModelError
+from hvae_sr.version import __version__
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

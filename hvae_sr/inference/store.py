@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import __version__, pictures
+from hvae_sr import pictures
 from hvae_sr.degradation import CONSISTENT, Degradation
 from hvae_sr.errors import ModelError, PictureError
 from hvae_sr.hub import bundled, load
@@ -28,6 +28,7 @@ from hvae_sr.inference.files import (
 )
 from hvae_sr.inference.upscaling import Settings
 from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.version import __version__
 
 CODECS = ("PNG", "WEBP", "AVIF")  # formats that hold a record, transparency, and few bytes
 QUALITY = 90  # of lossy codecs; an artefact of the small picture is enlarged with it
