@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hvae_sr.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from hvae_sr.degradation import Degradation
+    from hvae_sr.degradations import Degradation, get_degradation, register_degradation
     from hvae_sr.errors import HubError, HvaeSrError, ModelError, MovieError, PictureError
     from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import bundled, load
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BIVA": "models",
-    "Degradation": "degradation",
+    "Degradation": "degradations",
     "EDSR": "models",
     "GenerativeModel": "generative",
     "HVAE": "models",
@@ -48,7 +48,9 @@ _HOMES = {
     "Upscaled": "modeling",
     "VAE": "models",
     "bundled": "hub",
+    "get_degradation": "degradations",
     "load": "hub",
+    "register_degradation": "degradations",
 }
 
 __all__ = [  # noqa: RUF022
@@ -68,6 +70,8 @@ __all__ = [  # noqa: RUF022
     "GenerativeModel",
     "Upscaled",
     "Degradation",
+    "get_degradation",
+    "register_degradation",
     "HvaeSrError",
     "HubError",
     "ModelError",

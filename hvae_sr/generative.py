@@ -12,9 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.blocks import depth_to_space
-from hvae_sr.degradation import enlarge, quantise
-from hvae_sr.distributions import FixedGaussian, Likelihood, Noise, bits_per_dim
 from hvae_sr.errors import ModelError
 from hvae_sr.hierarchy import (
     STARTS,
@@ -24,12 +21,16 @@ from hvae_sr.hierarchy import (
     FromConstant,
     FromLR,
     Guide,
-    Latent,
     LatentGroup,
     Level,
     TopDown,
 )
 from hvae_sr.modeling import SuperResolutionModel, factors
+from hvae_sr.nn.distributions import FixedGaussian, Likelihood, bits_per_dim
+from hvae_sr.nn.latents import LatentSample
+from hvae_sr.nn.layers import depth_to_space
+from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.resize import enlarge, quantise
 
 Temperature = float | Sequence[float]
 
@@ -47,7 +48,7 @@ class Bound:
 
     distortion: Tensor
     rates: list[Tensor]
-    latents: list[Latent]
+    latents: list[LatentSample]
     mean: Tensor
 
     @property
@@ -276,7 +277,9 @@ class GenerativeModel(SuperResolutionModel):
             raise ValueError("a model of LR pictures has nothing to upscale")
         guide = self._guide(temperature, noise)
         if not self.conditional:
-            rows = quantise(enlarge(lr, self.scale)).repeat_interleave(num_samples, dim=0)
+            rows = quantise(enlarge(lr, self.scale, "bicubic_075")).repeat_interleave(
+                num_samples, dim=0
+            )
             state, base = self._observe(rows, None, guide)
             return self._decoded(state, base, guide).unflatten(0, (-1, num_samples))
         state, base = self._begin(lr, None, guide)
@@ -442,7 +445,11 @@ class GenerativeModel(SuperResolutionModel):
         return state, base
 
     def _enlarged(self, lr: Tensor) -> Tensor:
-        return self.regression(lr) if self.regression is not None else enlarge(lr, self.scale)
+        return (
+            self.regression(lr)
+            if self.regression is not None
+            else enlarge(lr, self.scale, "bicubic_075")
+        )
 
     def _evidence(self, hr: Tensor, base: Tensor, guide: Guide) -> dict[int, Evidence]:
         x = 2 * hr - 1

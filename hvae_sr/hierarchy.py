@@ -13,7 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from hvae_sr.blocks import (
+from hvae_sr.nn.latents import DiagonalGaussian, LatentSample
+from hvae_sr.nn.layers import (
     Cell,
     cell,
     conv1x1,
@@ -25,7 +26,7 @@ from hvae_sr.blocks import (
     upsample,
     within,
 )
-from hvae_sr.distributions import DiagonalGaussian, Noise
+from hvae_sr.nn.noise import Noise
 
 PRIORS = ("learned", "standard")
 LINKS = ("state", "latent")
@@ -53,7 +54,7 @@ class Choices:
 
     Args:
         latent: channels of each latent.
-        cell: kind of the cells that refine the state, see `hvae_sr.blocks.cell`.
+        cell: kind of the cells that refine the state, see `hvae_sr.nn.layers.cell`.
         sampler: kind of the networks of priors and posteriors; left out, that of `cell`.
         activation: of all networks.
         prior: `learned`, p(z | state), or `standard`, N(0, I).
@@ -104,16 +105,6 @@ class Level:
 
 
 @dataclass
-class Latent:
-    """What one group drew: z (N, latent, H, W), its KL in nats (N,), 0 for prior draws."""
-
-    z: Tensor
-    kl: Tensor
-    prior: DiagonalGaussian
-    posterior: DiagonalGaussian | None = None
-
-
-@dataclass
 class Evidence:
     """What the bottom-up pass says of x at one level.
 
@@ -142,7 +133,7 @@ class Guide:
     latents: Sequence[Tensor] = ()
     temperatures: Sequence[float] = ()
     noise: Noise = field(default_factory=Noise)
-    before: list[Latent] = field(default_factory=list)
+    before: list[LatentSample] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._given = iter(self.latents)
@@ -202,8 +193,8 @@ class LatentGroup(nn.Module):
         temperature: float = 1.0,
         noise: Noise | None = None,
         onto: Tensor | None = None,
-    ) -> tuple[Tensor, Latent]:
-        """Draw (or take) z and fold it into the state: (N, width, H, W) -> the same, and a Latent.
+    ) -> tuple[Tensor, LatentSample]:
+        """Draw (or take) z and fold it into the state: (N, width, H, W) -> the same, and the draw.
 
         Args:
             h: the state.
@@ -219,7 +210,7 @@ class LatentGroup(nn.Module):
             z = self._draw(posterior or prior, evidence, temperature, noise or Noise())
         kl = posterior.kl(prior).sum(dim=(1, 2, 3)) if posterior else h.new_zeros(h.shape[0])
         h = (h if onto is None else onto) + self.project(z.to(h.dtype))
-        return h + self.refine(h), Latent(z, kl, prior, posterior)
+        return h + self.refine(h), LatentSample(z, kl, prior, posterior)
 
     def _prior(self, h: Tensor) -> tuple[DiagonalGaussian, Tensor]:
         if self.prior is None:
@@ -267,7 +258,7 @@ class TopDown(nn.Module):
             upsample(coarse.width, fine.width, fine.factor) for coarse, fine in pairwise(levels)
         )
 
-    def forward(self, h: Tensor, guide: Guide) -> tuple[Tensor, list[Latent]]:
+    def forward(self, h: Tensor, guide: Guide) -> tuple[Tensor, list[LatentSample]]:
         """State at the coarsest level (N, width, h, w) -> finest state, latents coarse to fine."""
         untouched = h if self.links == "latent" else None
         latents = []

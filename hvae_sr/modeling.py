@@ -13,9 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hvae_sr import cards, pictures, remote, serialization, tiling
-from hvae_sr.degradation import SCALES, Degradation, quantise, reflect
-from hvae_sr.distributions import Noise, NoiseField
+from hvae_sr.degradations import SCALES, get_degradation
 from hvae_sr.errors import ModelError
+from hvae_sr.nn.noise import Noise, NoiseField
+from hvae_sr.nn.resize import quantise, reflect
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LARGEST_SEED = 2**31
@@ -157,7 +158,7 @@ class SuperResolutionModel(
         super().__init__()
         factors(scale)
         self.scale = scale
-        self.degradation = Degradation(degradation, scale) if scale > 1 else None
+        self.degradation = get_degradation(degradation, scale) if scale > 1 else None
         self.name = type(self).__name__
         self.revision: str | None = None
         self.folder: Path | None = None

@@ -16,8 +16,8 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.ExifTags import IFD, Base
 from torch import Tensor
 
-from hvae_sr.degradation import enlarge
 from hvae_sr.errors import PictureError
+from hvae_sr.nn.resize import enlarge
 
 # What of a TIFF's tags speaks of the picture's making; the others describe the file's layout.
 _DESCRIPTIVE = (

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hvae_sr.degradation import reflect
-from hvae_sr.distributions import Noise
 from hvae_sr.generative import GenerativeModel
+from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.resize import reflect
 
 
 class KeptNoise(Noise):

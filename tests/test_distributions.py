@@ -10,20 +10,19 @@ from conftest import random_pictures
 from scipy import stats
 from torch import Tensor
 
-from hvae_sr.distributions import (
+from hvae_sr.nn.distributions import (
     BIN,
     LOG_SCALE_FLOOR,
-    STD_FLOOR,
-    DiagonalGaussian,
     FixedGaussian,
     Gaussian,
     Likelihood,
     Logistic,
     MixtureOfLogistics,
-    Noise,
     bits_per_dim,
     logistic_log_mass,
 )
+from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian
+from hvae_sr.nn.noise import Noise
 
 VALUES = torch.arange(256) / 127.5 - 1  # the 256 values of a channel, in [-1, 1]
 LIKELIHOODS: dict[str, Callable[[], Likelihood]] = {

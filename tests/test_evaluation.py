@@ -19,10 +19,10 @@ from conftest import (
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import hvae_sr
-from hvae_sr.degradation import Degradation
-from hvae_sr.distributions import Noise
+from hvae_sr.degradations import get_degradation
 from hvae_sr.evaluation import bounds, cards, metrics, report
 from hvae_sr.evaluation.baselines import LinearMMSE, interpolations
+from hvae_sr.nn.noise import Noise
 
 ROOT = Path(__file__).parent.parent
 BUNDLED = hvae_sr.bundled()
@@ -53,21 +53,21 @@ def test_psnr_is_measured_per_picture_not_pooled():
     off = hr.clone()
     off[0] += 10 / 255
     off[1] += 40 / 255
-    scores = metrics.score(off, hr, Degradation("area", 2)(hr), Degradation("area", 2))
+    scores = metrics.score(off, hr, get_degradation("area", 2)(hr), get_degradation("area", 2))
     each = [-20 * math.log10(round(127.5 + d) / 255 - 0.5) for d in (10, 40)]
     assert scores.psnr.tolist() == pytest.approx(each, abs=1e-3)
 
 
 def test_identical_pictures_score_finitely():
     hr = random_pictures(1, 3, 16, 16)
-    down = Degradation("area", 2)
+    down = get_degradation("area", 2)
     scores = metrics.score(hr, hr, down.linear(hr), down)
     assert scores.psnr == 100 and scores.lr_psnr == 100 and scores.mse == 0
 
 
 def test_linear_mmse_recovers_a_linear_world():
     training, fresh = smooth_pictures(400), smooth_pictures(20, seed=1)
-    down = Degradation("gaussian", 4)
+    down = get_degradation("gaussian", 4)
     linear = LinearMMSE(training, down)
     restored = metrics.psnr(linear(down(fresh)), fresh).mean()
     bicubic = metrics.psnr(interpolations(down(fresh), down)["bicubic"], fresh).mean()
@@ -76,7 +76,7 @@ def test_linear_mmse_recovers_a_linear_world():
 
 def test_linear_mmse_is_the_least_squares_solution():
     training = random_pictures(300, 3, 8, 8)
-    down = Degradation("area", 4)
+    down = get_degradation("area", 4)
     features = down(training).flatten(1).double().numpy()
     features = np.concatenate([features, np.ones((300, 1))], axis=1)
     expected, *_ = np.linalg.lstsq(features, training.flatten(1).double().numpy(), rcond=None)
@@ -112,7 +112,7 @@ def test_sharpness_is_a_share_of_all_pictures_energy():
     """Half the contrast is a quarter of the energy; a flat picture neither helps nor divides."""
     flat = torch.full((1, 3, 16, 16), 0.5)
     hr = torch.cat([random_pictures(1, 3, 16, 16), flat])
-    down = Degradation("area", 4)
+    down = get_degradation("area", 4)
     scores = metrics.score(0.5 + 0.5 * (hr - 0.5), hr, down(hr), down)
     sums = {key: float(values.sum()) for key, values in vars(scores).items()}
     assert report._means(sums, 2)["sharpness"] == pytest.approx(0.25, abs=0.01)

@@ -7,18 +7,12 @@ import torch
 from conftest import GENERATIVE, random_pictures, shaken, tiny_hvae, tiny_lr_prior
 from torch import Tensor, nn
 
-from hvae_sr.distributions import BIN, STD_FLOOR, DiagonalGaussian, FixedGaussian, Likelihood, Noise
 from hvae_sr.generative import Bound, GenerativeModel
-from hvae_sr.hierarchy import (
-    BottomUp,
-    Choices,
-    Evidence,
-    Guide,
-    LatentGroup,
-    Level,
-    TopDown,
-)
+from hvae_sr.hierarchy import BottomUp, Choices, Evidence, Guide, LatentGroup, Level, TopDown
 from hvae_sr.models import HVAE
+from hvae_sr.nn.distributions import BIN, FixedGaussian, Likelihood
+from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian
+from hvae_sr.nn.noise import Noise
 
 LEVELS = [Level(8, 1, 1, 1), Level(12, 2, 1, 2), Level(8, 0, 1, 1), Level(6, 1, 1, 3)]
 

@@ -16,14 +16,16 @@ from conftest import (
 )
 from torch import Tensor, nn
 
-from hvae_sr.blocks import REACH, Gate
-from hvae_sr.degradation import quantise
-from hvae_sr.distributions import DiagonalGaussian, Noise, bits_per_dim
 from hvae_sr.errors import ModelError
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hierarchy import Evidence, Guide
 from hvae_sr.models.ladder import precision_weighted
 from hvae_sr.models.nvae import Residual, SpectralNorms, convolutions
+from hvae_sr.nn.distributions import bits_per_dim
+from hvae_sr.nn.latents import DiagonalGaussian
+from hvae_sr.nn.layers import REACH, Gate
+from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.resize import quantise
 
 
 def pair(n: int = 2, height: int = 3, width: int = 4) -> tuple[Tensor, Tensor]:

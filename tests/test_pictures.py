@@ -11,10 +11,10 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 from torch import Tensor
 
-from hvae_sr.degradation import enlarge
 from hvae_sr.errors import PictureError
 from hvae_sr.inference.files import open_picture, save_picture
 from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.nn.resize import enlarge
 from hvae_sr.pictures import eight_bits, enlarged, join, metadata, split, to_image
 
 

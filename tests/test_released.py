@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 import hvae_sr
-from hvae_sr.distributions import Noise
 from hvae_sr.generative import GenerativeModel
+from hvae_sr.nn.noise import Noise
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "released.npz"))
 TOLERANCE = 1e-4  # other processors sum in another order; a changed function moves far more

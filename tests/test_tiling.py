@@ -20,11 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_sr import tiling
-from hvae_sr.degradation import quantise
-from hvae_sr.distributions import Noise, NoiseField
 from hvae_sr.errors import ModelError, PictureError
 from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.tiling import smallest_tile, windows
+from hvae_sr.nn.noise import Noise, NoiseField
+from hvae_sr.nn.resize import quantise
+from hvae_sr.nn.windows import RAMP, smallest_tile, windows
 
 
 class Count:
@@ -53,7 +53,7 @@ class TestWindows:
     @pytest.mark.parametrize(("length", "tile", "halo", "multiple"), CASES)
     def test_cover_an_axis(self, length: int, tile: int, halo: int, multiple: int):
         length *= multiple
-        tile = max(tile, smallest_tile(halo, tiling.RAMP, multiple))
+        tile = max(tile, smallest_tile(halo, RAMP, multiple))
         cut = windows(length, tile, halo, multiple=multiple)
         assert len({window.size for window in cut}) == 1
         assert all(w.start % multiple == 0 and w.size % multiple == 0 for w in cut)
@@ -70,8 +70,8 @@ class TestWindows:
 
     def test_neighbours_blend_over_the_ramp_and_nowhere_else(self):
         one, other = windows(100, 64, 4)
-        assert one.last - other.first == tiling.RAMP
-        assert (one.weights(1) < 1).sum() == (other.weights(1) < 1).sum() == tiling.RAMP
+        assert one.last - other.first == RAMP
+        assert (one.weights(1) < 1).sum() == (other.weights(1) < 1).sum() == RAMP
 
     def test_no_more_windows_than_needed(self):
         assert len(windows(101, 100, 10)) == 2
@@ -114,7 +114,7 @@ class TestNoiseField:
         assert len(noise.unique()) > 0.99 * noise.numel()
 
     def test_large_batches_have_parts_of_their_own(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr("hvae_sr.distributions.NOISE_PART", 3 * 16)
+        monkeypatch.setattr("hvae_sr.nn.noise.NOISE_PART", 3 * 16)
         field, columns = NoiseField(0, 4, 4, rows=8), slice(0, 4)
         whole = field.window(slice(0, 8), columns, columns)(torch.zeros(8, 1, 4, 4))
         part = field.window(slice(2, 7), columns, columns)(torch.zeros(5, 1, 4, 4))

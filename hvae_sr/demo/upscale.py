@@ -9,7 +9,6 @@ import gradio as gr
 from PIL import Image
 
 from hvae_sr import pictures
-from hvae_sr.degradation import enlarge
 from hvae_sr.demo import examples, spread
 from hvae_sr.demo.shared import (
     Models,
@@ -26,6 +25,7 @@ from hvae_sr.errors import PictureError
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.inference.upscaling import Settings, records
 from hvae_sr.modeling import SuperResolutionModel, Upscaled
+from hvae_sr.nn.resize import enlarge
 
 MOST_SAMPLES = 16
 DOT = " · "  # between two figures

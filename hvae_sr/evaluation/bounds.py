@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hvae_sr.distributions import Noise, bits_per_dim
 from hvae_sr.generative import Bound, GenerativeModel
-from hvae_sr.hierarchy import Latent
+from hvae_sr.nn.distributions import bits_per_dim
+from hvae_sr.nn.latents import LatentSample
+from hvae_sr.nn.noise import Noise
 
 ACTIVE = 0.01  # variance over pictures from which on Burda et al. 2016 call a unit active
 
@@ -156,6 +157,6 @@ def _added(sums: list[Tensor], values: list[Tensor]) -> list[Tensor]:
     return [a + b for a, b in zip(sums, values, strict=True)] if sums else values
 
 
-def _posterior_mean(latent: Latent) -> Tensor:
+def _posterior_mean(latent: LatentSample) -> Tensor:
     assert latent.posterior is not None
     return latent.posterior.mean

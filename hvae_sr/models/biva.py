@@ -18,19 +18,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hvae_sr import distributions
-from hvae_sr.blocks import cell, conv1x1
-from hvae_sr.distributions import DiagonalGaussian, Noise
 from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import (
-    BottomUp,
-    Choices,
-    Evidence,
-    Guide,
-    LatentGroup,
-    Level,
-    start_quiet,
-)
+from hvae_sr.hierarchy import BottomUp, Choices, Evidence, Guide, LatentGroup, Level, start_quiet
+from hvae_sr.nn import distributions
+from hvae_sr.nn.latents import DiagonalGaussian
+from hvae_sr.nn.layers import cell, conv1x1
+from hvae_sr.nn.noise import Noise
 
 
 class StochasticBottomUp(BottomUp):
@@ -95,7 +88,7 @@ class BIVA(GenerativeModel):
         blocks: residual cells of the bottom-up pass at each level.
         latent: channels of each latent.
         start_blocks: residual cells of the LR encoder.
-        cell: see `hvae_sr.blocks.cell`.
+        cell: see `hvae_sr.nn.layers.cell`.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.

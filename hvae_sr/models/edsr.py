@@ -10,9 +10,9 @@ Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVP
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.blocks import depth_to_space, plain3x3, scaled, within
-from hvae_sr.degradation import enlarge
 from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.nn.layers import depth_to_space, plain3x3, scaled, within
+from hvae_sr.nn.resize import enlarge
 
 
 class ResidualBlock(nn.Module):
@@ -52,7 +52,9 @@ class EDSR(SuperResolutionModel):
 
     def forward(self, lr: Tensor) -> Tensor:
         """LR (N, 3, h, w) in [0, 1] -> the expected HR (N, 3, h * scale, w * scale)."""
-        return enlarge(lr, self.scale) + self.tail(self.blocks(self.head(2 * lr - 1)))
+        return enlarge(lr, self.scale, "bicubic_075") + self.tail(
+            self.blocks(self.head(2 * lr - 1))
+        )
 
     def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
         """Mean absolute error, as in the paper (section 3.2)."""

@@ -10,9 +10,9 @@ in Chira et al., "Image Super-Resolution With Deep Variational Autoencoders", EC
 
 from typing import Any
 
-from hvae_sr import distributions
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hierarchy import Choices
+from hvae_sr.nn import distributions
 
 
 class HVAE(GenerativeModel):
@@ -30,7 +30,7 @@ class HVAE(GenerativeModel):
         latent: channels of each latent.
         start: `lr` (features of y start the top-down state) or `constant` (a learned vector).
         start_blocks: residual cells of the LR encoder.
-        cell: `plain` or `bottleneck`, see `hvae_sr.blocks.cell`.
+        cell: `plain` or `bottleneck`, see `hvae_sr.nn.layers.cell`.
         likelihood: `mixture_of_logistics`, `logistic` or `gaussian`.
         mixtures: logistics per pixel of the mixture.
         degradation: name of the degradation the weights are for.

@@ -19,10 +19,10 @@ from typing import Any
 
 from torch import Tensor
 
-from hvae_sr import distributions
-from hvae_sr.distributions import DiagonalGaussian
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hierarchy import Choices, Merge
+from hvae_sr.nn import distributions
+from hvae_sr.nn.latents import DiagonalGaussian
 
 
 def precision_weighted(rising: DiagonalGaussian, prior: DiagonalGaussian) -> DiagonalGaussian:
@@ -56,7 +56,7 @@ class LadderVAE(GenerativeModel):
         latent: channels of each latent.
         start_blocks: residual cells of the LR encoder.
         merge: `precision`, or `bottom_up`: q(z_i | x) = q^, the VAE that the paper compares with.
-        cell: see `hvae_sr.blocks.cell`.
+        cell: see `hvae_sr.nn.layers.cell`.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.

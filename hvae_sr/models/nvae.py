@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr import distributions
-from hvae_sr.distributions import STD_FLOOR, DiagonalGaussian, softplus
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hierarchy import Choices, Merge
+from hvae_sr.nn import distributions
+from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian, softplus
 
 
 class Residual(Merge):
@@ -79,7 +79,7 @@ class NVAE(GenerativeModel):
         blocks: residual cells of the bottom-up pass at each level.
         latent: channels of each latent.
         start_blocks: residual cells of the LR encoder.
-        cell: that refines the state, see `hvae_sr.blocks.cell`.
+        cell: that refines the state, see `hvae_sr.nn.layers.cell`.
         spectral_weight: lambda of the spectral regularisation, 0 to leave it out.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.

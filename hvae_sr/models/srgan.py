@@ -16,10 +16,10 @@ network trained on ImageNet, which this package does not carry.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.adversarial import Adversary
-from hvae_sr.blocks import conv3x3, residuals, scaled, upsample
-from hvae_sr.degradation import enlarge
 from hvae_sr.modeling import SuperResolutionModel, factors
+from hvae_sr.nn.discriminator import Adversary
+from hvae_sr.nn.layers import conv3x3, residuals, scaled, upsample
+from hvae_sr.nn.resize import enlarge
 
 
 class SRResNet(SuperResolutionModel):
@@ -53,7 +53,7 @@ class SRResNet(SuperResolutionModel):
         """LR (N, 3, h, w) in [0, 1] -> HR (N, 3, h * scale, w * scale)."""
         features = self.head(2 * lr - 1)
         features = features + self.body(features)
-        return enlarge(lr, self.scale) + self.reconstruct(self.finer(features))
+        return enlarge(lr, self.scale, "bicubic_075") + self.reconstruct(self.finer(features))
 
     def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
         """The content loss: mean squared error (eq. 4)."""

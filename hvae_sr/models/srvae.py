@@ -15,13 +15,13 @@ flow as p(u), here u is a small hierarchy, and so is z.
 
 from torch import Tensor
 
-from hvae_sr import distributions
-from hvae_sr.blocks import conv1x1
-from hvae_sr.degradation import quantise
-from hvae_sr.distributions import Noise
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hierarchy import Choices, Guide
 from hvae_sr.models.hvae import HVAE
+from hvae_sr.nn import distributions
+from hvae_sr.nn.layers import conv1x1
+from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.resize import quantise
 
 
 class SRVAE(GenerativeModel):
@@ -37,7 +37,7 @@ class SRVAE(GenerativeModel):
         u_widths, u_groups, u_blocks: the same for u; its finest level has LR resolution.
         latent: channels of each latent.
         start_blocks: residual cells of the LR encoder.
-        cell: see `hvae_sr.blocks.cell`.
+        cell: see `hvae_sr.nn.layers.cell`.
         mixtures: logistics per pixel of both likelihoods.
         degradation: name of the degradation the weights are for.
     """

@@ -7,9 +7,9 @@ Structured Output Representation using Deep Conditional Generative Models", Neur
 
 from typing import Any
 
-from hvae_sr import distributions
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hierarchy import Choices
+from hvae_sr.nn import distributions
 
 
 class VAE(GenerativeModel):
@@ -26,7 +26,7 @@ class VAE(GenerativeModel):
         latent: channels of z.
         prior: `learned` (p(z | y)) or `standard` (N(0, I)).
         start: `lr` or `constant`.
-        cell: see `hvae_sr.blocks.cell`.
+        cell: see `hvae_sr.nn.layers.cell`.
         activation: `silu`, `gelu` or `relu`.
         likelihood: `gaussian` (learned scale), `fixed_gaussian`, `logistic` or
             `mixture_of_logistics`.

@@ -16,12 +16,12 @@ from tqdm.auto import tqdm
 import hvae_sr
 import hvae_sr.models  # registers every class that a recipe can name
 from hvae_sr import data
-from hvae_sr.degradation import Degradation
+from hvae_sr.degradations import get_degradation
+from hvae_sr.degradations.blind import Blind
 from hvae_sr.errors import DataError, TrainingError
 from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import load
 from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.realworld import RealWorld
 from hvae_sr.training import checkpoints
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
@@ -145,8 +145,8 @@ class Trainer:
             expand(self.model)
         if options.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
-        self.shrink = Degradation(**recipe.shrink) if recipe.shrink else None
-        self.corrupt = RealWorld(self.model.scale) if recipe.real_world else None
+        self.shrink = get_degradation(**recipe.shrink) if recipe.shrink else None
+        self.corrupt = Blind(self.model.scale) if recipe.real_world else None
         try:
             self._pair(self.held_out[:1], 0)
         except ValueError as error:
