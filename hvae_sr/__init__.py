@@ -11,9 +11,7 @@ from hvae_sr.version import __version__ as __version__
 if TYPE_CHECKING:
     from hvae_sr.degradations import Degradation, get_degradation, register_degradation
     from hvae_sr.errors import HubError, HvaeSrError, ModelError, MovieError, PictureError
-    from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import bundled, load
-    from hvae_sr.modeling import SuperResolutionModel, Upscaled
     from hvae_sr.models import (
         BIVA,
         EDSR,
@@ -26,12 +24,15 @@ if TYPE_CHECKING:
         LadderVAE,
         SRResNet,
     )
+    from hvae_sr.models.base import SuperResolutionModel
+    from hvae_sr.models.latent import GenerativeModel
+    from hvae_sr.upscaling import UpscaleOptions, UpscaleOutput, Upscaler
 
 _HOMES = {
     "BIVA": "models",
     "Degradation": "degradations",
     "EDSR": "models",
-    "GenerativeModel": "generative",
+    "GenerativeModel": "models",
     "HVAE": "models",
     "HubError": "errors",
     "HvaeSrError": "errors",
@@ -44,8 +45,10 @@ _HOMES = {
     "SRGAN": "models",
     "SRResNet": "models",
     "SRVAE": "models",
-    "SuperResolutionModel": "modeling",
-    "Upscaled": "modeling",
+    "SuperResolutionModel": "models",
+    "UpscaleOptions": "upscaling",
+    "UpscaleOutput": "upscaling",
+    "Upscaler": "upscaling",
     "VAE": "models",
     "bundled": "hub",
     "get_degradation": "degradations",
@@ -68,7 +71,9 @@ __all__ = [  # noqa: RUF022
     "SRVAE",
     "SuperResolutionModel",
     "GenerativeModel",
-    "Upscaled",
+    "Upscaler",
+    "UpscaleOptions",
+    "UpscaleOutput",
     "Degradation",
     "get_degradation",
     "register_degradation",

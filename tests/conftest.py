@@ -14,7 +14,6 @@ from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
-from hvae_sr.modeling import SuperResolutionModel
 from hvae_sr.models import (
     BIVA,
     HVAE,
@@ -26,6 +25,7 @@ from hvae_sr.models import (
     LadderVAE,
     SRResNet,
 )
+from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge, quantise
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import torch
 from conftest import GENERATIVE, random_pictures, shaken, tiny_hvae, tiny_lr_prior
 from torch import Tensor, nn
 
-from hvae_sr.generative import Bound, GenerativeModel
-from hvae_sr.hierarchy import BottomUp, Choices, Evidence, Guide, LatentGroup, Level, TopDown
 from hvae_sr.models import HVAE
+from hvae_sr.models.hierarchy import BottomUp, Choices, Evidence, Guide, LatentGroup, Level, TopDown
+from hvae_sr.models.latent import Bound, GenerativeModel
 from hvae_sr.nn.distributions import BIN, FixedGaussian, Likelihood
 from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian
 from hvae_sr.nn.noise import Noise

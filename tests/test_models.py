@@ -27,10 +27,11 @@ from PIL import Image
 from torch import Tensor
 
 import hvae_sr
-from hvae_sr import modeling, remote
+from hvae_sr import remote
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ModelError
 from hvae_sr.models import HVAE, VAE
+from hvae_sr.models.registry import MODELS
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import enlarge, quantise
 from hvae_sr.pictures import to_tensor
@@ -486,5 +487,5 @@ def test_every_preset_describes_a_model(name: str):
 
 
 def test_nothing_is_registered_twice():
-    assert modeling.SuperResolutionModel.classes["HVAE"] is HVAE
-    assert modeling.SuperResolutionModel.classes["Nearest"] is Nearest
+    assert MODELS.get("HVAE") is HVAE
+    assert MODELS.get("Nearest") is Nearest

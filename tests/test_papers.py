@@ -17,9 +17,9 @@ from conftest import (
 from torch import Tensor, nn
 
 from hvae_sr.errors import ModelError
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Evidence, Guide
+from hvae_sr.models.hierarchy import Evidence, Guide
 from hvae_sr.models.ladder import precision_weighted
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.models.nvae import Residual, SpectralNorms, convolutions
 from hvae_sr.nn.distributions import bits_per_dim
 from hvae_sr.nn.latents import DiagonalGaussian

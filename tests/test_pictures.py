@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hvae_sr.errors import PictureError
 from hvae_sr.inference.files import open_picture, save_picture
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge
 from hvae_sr.pictures import eight_bits, enlarged, join, metadata, split, to_image
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import hvae_sr
-from hvae_sr.generative import GenerativeModel
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.noise import Noise
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "released.npz"))
@@ -62,7 +62,7 @@ def test_bits(name: str):
     model, hr = hvae_sr.load(name), images("hr")
     assert isinstance(model, GenerativeModel) and model.degradation is not None
     lr = model.degradation(hr)
-    bound = model.bound(hr, lr if model.conditional else None, Noise(0))
+    bound = model.bound(hr, lr if model.is_conditional else None, Noise(0))
     assert_same(bound.distortion, name, "distortion")
     assert_same(torch.stack(bound.rates), name, "rates")
     if f"{name}/y-rates" in GOLDEN:

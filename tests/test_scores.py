@@ -285,7 +285,7 @@ def test_a_card_of_photographs_shows_every_set(name, make, tmp_path):
     samples = " --samples 2" if name == "photo-hvae" else ""
     said = f"hvae-sr evaluate {name} --data set5 --data bsd100 --data-root FOLDER{samples}`"
     assert said in text
-    assert ("explore" in text) == (name == "photo-hvae")
+    assert ("Upscaler" in text) == (name == "photo-hvae")
     assert "### Set5" in text and "CIFAR" not in text and "Trained on photographs only" in text
     assert "| picture | PSNR (dB) | SSIM | LR-PSNR (dB) | sharpness |\n" in text
 

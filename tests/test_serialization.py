@@ -23,10 +23,10 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 
 import hvae_sr
-from hvae_sr import hierarchy, serialization
+from hvae_sr import serialization
 from hvae_sr.errors import ModelError
-from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.models import HVAE, SRCNN, VAE
+from hvae_sr.models import HVAE, SRCNN, VAE, hierarchy
+from hvae_sr.models.base import SuperResolutionModel
 
 CONFIG, WEIGHTS = serialization.CONFIG, serialization.WEIGHTS
 KEY = "top_down.levels.0.0.project.weight"

@@ -16,7 +16,7 @@ from conftest import (
 from torch import Tensor
 
 from hvae_sr.errors import ModelError
-from hvae_sr.generative import GenerativeModel
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.noise import Noise
 from hvae_sr.traversal import ArcNoise, KeptNoise, Stage, interpolate, redraw, stages
 

@@ -10,7 +10,7 @@ from hvae_sr.cli.app import Device, Seed, app
 
 if TYPE_CHECKING:
     from hvae_sr.inference.upscaling import Settings
-    from hvae_sr.modeling import SuperResolutionModel
+    from hvae_sr.models.base import SuperResolutionModel
 
 DEFAULT_MODEL = "photo-cnn-x4"
 

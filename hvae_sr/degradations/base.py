@@ -87,6 +87,15 @@ class Degradation(ABC):
         """The nearest image to `hr` whose LR version is `lr`; see `LinearDegradation`."""
         self._refuse()
 
+    def check_projection(self) -> None:
+        """Refuse a degradation that is not linear, before any work is done.
+
+        Raises:
+            ValueError: saying so.
+        """
+        if not self.can_project:
+            self._refuse()
+
     def _refuse(self) -> NoReturn:
         raise ValueError(
             f"the degradation {self.name!r} is not linear, so nothing can be projected onto the "

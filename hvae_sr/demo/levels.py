@@ -24,7 +24,7 @@ from hvae_sr.demo.shared import (
     stored,
     temperature_slider,
 )
-from hvae_sr.generative import GenerativeModel
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.traversal import Stage, redraw, stages
 
 MOST_OTHERS = 8

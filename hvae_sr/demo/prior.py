@@ -17,7 +17,7 @@ from hvae_sr.demo.shared import (
     stored,
     temperature_slider,
 )
-from hvae_sr.generative import GenerativeModel
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.pictures import to_image
 
 MOST_SAMPLES = 64

@@ -22,10 +22,11 @@ from hvae_sr.demo.shared import (
     temperature_slider,
 )
 from hvae_sr.errors import PictureError
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.inference.upscaling import Settings, records
-from hvae_sr.modeling import SuperResolutionModel, Upscaled
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
+from hvae_sr.upscaling import UpscaleOutput, Upscaler
 
 MOST_SAMPLES = 16
 DOT = " · "  # between two figures
@@ -86,7 +87,7 @@ def tab(models: Models) -> None:
             file = Path(str(picture))
             progress(0.1, desc="Upscaling")
             start = time.perf_counter()
-            found = chosen.explore(
+            found = Upscaler(chosen)(
                 image,
                 num_samples=num_samples,
                 temperature=temperature,
@@ -97,7 +98,7 @@ def tab(models: Models) -> None:
             progress(0.9, desc="Saving")
             heatmap, legend = _uncertainty(chosen, found)
             before, *after = stored(
-                [bicubic(image, chosen.scale), *found.samples],
+                [bicubic(image, chosen.scale), *found.images],
                 _names(file.stem, chosen.scale, num_samples),
                 box,
                 [None, *records(file, chosen, settings)],
@@ -236,17 +237,19 @@ def _check_choices(
         raise ValueError(f"{name} has one answer: set 1 sample and temperature 0")
 
 
-def _uncertainty(model: SuperResolutionModel, found: Upscaled) -> tuple[Image.Image | None, str]:
+def _uncertainty(
+    model: SuperResolutionModel, found: UpscaleOutput
+) -> tuple[Image.Image | None, str]:
     """The map and the HTML under it, which says why when there is no map."""
     if not isinstance(model, GenerativeModel):
         return None, _note(DETERMINISTIC)
-    if len(found.samples) == 1:
+    if len(found.images) == 1:
         return None, _note(ONE_SAMPLE)
     if found.temperature == 0:
         return None, _note(IDENTICAL)
     values = spread.deviation(found.std)
     top = max(float(values.max()), 1.0)  # below one grey level there is nothing to see
-    return spread.coloured(values, top), spread.legend(top, len(found.samples))
+    return spread.coloured(values, top), spread.legend(top, len(found.images))
 
 
 def _note(sentence: str) -> str:
@@ -254,7 +257,7 @@ def _note(sentence: str) -> str:
 
 
 def _figures(
-    model: SuperResolutionModel, found: Upscaled, captions: Sequence[str], seconds: float
+    model: SuperResolutionModel, found: UpscaleOutput, captions: Sequence[str], seconds: float
 ) -> str:
     """Size, place among the samples, LR-PSNR, time and seed of the first answer."""
     height, width = found.std.shape[-2:]
@@ -270,7 +273,9 @@ def _of_sample(captions: Sequence[str], index: int) -> list[str]:
     return [*place, f"LR-PSNR **{value}**"]
 
 
-def _captions(found: Upscaled) -> list[str]:
+def _captions(found: UpscaleOutput) -> list[str]:
+    if found.lr_psnr is None:
+        return [f"{index}: not defined" for index in range(1, len(found.images) + 1)]
     values = found.lr_psnr[0].tolist()
     return [f"{index}: {value:.1f} dB" for index, value in enumerate(values, start=1)]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hvae_sr.generative import Bound, GenerativeModel
+from hvae_sr.models.latent import Bound, GenerativeModel
 from hvae_sr.nn.distributions import bits_per_dim
 from hvae_sr.nn.latents import LatentSample
 from hvae_sr.nn.noise import Noise

@@ -22,9 +22,9 @@ from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import cards, report
 from hvae_sr.evaluation.benchmark import median_seconds
 from hvae_sr.evaluation.report import References
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import bundled, load
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.serialization import fingerprint
 from hvae_sr.training.loop import hardware
 

@@ -14,9 +14,9 @@ from hvae_sr.errors import DataError
 from hvae_sr.evaluation.baselines import LinearMMSE, field_bicubic, interpolations
 from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.metrics import SPACES, Scores, score
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.inference.files import is_picture, open_picture
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.serialization import fingerprint
 from hvae_sr.training.loop import hardware
 
@@ -181,7 +181,7 @@ def evaluate(
         answers |= given
         deviation += spread * len(hr)
         if isinstance(model, GenerativeModel) and references.space == "rgb":
-            condition = lr if model.conditional else None
+            condition = lr if model.is_conditional else None
             answers["reconstruction"] = model.reconstruct(rgb, condition)
         for name, picture in answers.items():
             _add(totals, name, score(picture, hr, lr, model.degradation, references.space))
@@ -268,7 +268,8 @@ def _answers(
 
 @torch.inference_mode()
 def _projected(model: SuperResolutionModel, answer: Tensor, lr: Tensor) -> Tensor:
-    return model.project(answer.unsqueeze(1), lr)[:, 0]
+    assert model.degradation is not None
+    return model.degradation.project(answer, lr)
 
 
 def _add(totals: dict[str, dict[str, float]], name: str, scores: Scores) -> None:
@@ -297,8 +298,8 @@ def _bits(
         _centre(hr.expand(-1, 3, -1, -1), crop, model.reduction)
         for hr in references.on(model.device)
     ]
-    pairs = [(hr, model.degradation(hr) if model.conditional else None) for hr in every]
-    name = "x given y" if model.conditional else "x"
+    pairs = [(hr, model.degradation(hr) if model.is_conditional else None) for hr in every]
+    name = "x given y" if model.is_conditional else "x"
     shown = tqdm(pairs, desc=f"bits of {name}", unit="batch")
     bits = {name: asdict(measure(model, shown, draws=draws, seed=seed))}
     if model.lr_prior is not None:

@@ -28,7 +28,7 @@ from hvae_sr.inference.files import (
     save_picture,
 )
 from hvae_sr.inference.upscaling import Settings
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.version import __version__
 
 CODECS = ("PNG", "WEBP", "AVIF")  # formats that hold a record, transparency, and few bytes

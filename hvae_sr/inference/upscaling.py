@@ -13,7 +13,7 @@ from hvae_sr.errors import PictureError
 from hvae_sr.inference.files import file_record, holdable, open_picture, save_picture
 from hvae_sr.inference.movies import CONTAINERS, is_movie
 from hvae_sr.inference.sizes import fitted, passes
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.pictures import join, split
 from hvae_sr.version import __version__
 

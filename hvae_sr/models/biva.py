@@ -18,8 +18,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import BottomUp, Choices, Evidence, Guide, LatentGroup, Level, start_quiet
+from hvae_sr.models.hierarchy import (
+    BottomUp,
+    Choices,
+    Evidence,
+    Guide,
+    LatentGroup,
+    Level,
+    start_quiet,
+)
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn import distributions
 from hvae_sr.nn.latents import DiagonalGaussian
 from hvae_sr.nn.layers import cell, conv1x1

@@ -10,7 +10,7 @@ Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVP
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.layers import depth_to_space, plain3x3, scaled, within
 from hvae_sr.nn.resize import enlarge
 

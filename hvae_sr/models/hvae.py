@@ -10,8 +10,8 @@ in Chira et al., "Image Super-Resolution With Deep Variational Autoencoders", EC
 
 from typing import Any
 
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices
+from hvae_sr.models.hierarchy import Choices
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn import distributions
 
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from torch import Tensor
 
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices, Merge
+from hvae_sr.models.hierarchy import Choices, Merge
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn import distributions
 from hvae_sr.nn.latents import DiagonalGaussian
 

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices, Merge
+from hvae_sr.models.hierarchy import Choices, Merge
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn import distributions
 from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian, softplus
 

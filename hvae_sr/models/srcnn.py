@@ -7,7 +7,7 @@ Deep Convolutional Networks", IEEE TPAMI 38(2), 2015 (arXiv:1501.00092).
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.modeling import SuperResolutionModel, factors
+from hvae_sr.models.base import SuperResolutionModel, factors
 from hvae_sr.nn.layers import conv3x3, depth_to_space, residuals, scaled, upsample
 from hvae_sr.nn.resize import enlarge
 

@@ -16,7 +16,7 @@ network trained on ImageNet, which this package does not carry.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.modeling import SuperResolutionModel, factors
+from hvae_sr.models.base import SuperResolutionModel, factors
 from hvae_sr.nn.discriminator import Adversary
 from hvae_sr.nn.layers import conv3x3, residuals, scaled, upsample
 from hvae_sr.nn.resize import enlarge

@@ -15,9 +15,9 @@ flow as p(u), here u is a small hierarchy, and so is z.
 
 from torch import Tensor
 
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices, Guide
+from hvae_sr.models.hierarchy import Choices, Guide
 from hvae_sr.models.hvae import HVAE
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn import distributions
 from hvae_sr.nn.layers import conv1x1
 from hvae_sr.nn.noise import Noise
@@ -88,7 +88,7 @@ class SRVAE(GenerativeModel):
         return self.lr_prior.groups + super().groups
 
     @property
-    def multiple(self) -> int:
+    def size_multiple(self) -> int:
         return self.lr_prior.reduction
 
     def loss(self, hr: Tensor, lr: Tensor | None = None, **weights: float) -> dict[str, Tensor]:
@@ -119,7 +119,7 @@ class SRVAE(GenerativeModel):
         self, num_samples: int, size: tuple[int, int], guide: Guide
     ) -> tuple[Tensor, Tensor]:
         """u from p(u), y from p(y | u), rounded to 8 bits; then features of both."""
-        prior, step = self.lr_prior, self.scale * self.multiple
+        prior, step = self.lr_prior, self.scale * self.size_multiple
         if size[0] % step or size[1] % step:
             raise ValueError(f"size must be a multiple of {step}, not {size}")
         p_u = guide.preceding(len(prior.levels))

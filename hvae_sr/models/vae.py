@@ -7,8 +7,8 @@ Structured Output Representation using Deep Conditional Generative Models", Neur
 
 from typing import Any
 
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices
+from hvae_sr.models.hierarchy import Choices
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn import distributions
 
 

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import hvae_sr
-import hvae_sr.models  # registers every class that a recipe can name
 from hvae_sr import data
 from hvae_sr.degradations import get_degradation
 from hvae_sr.degradations.blind import Blind
 from hvae_sr.errors import DataError, TrainingError
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import load
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.models.registry import MODELS
 from hvae_sr.training import checkpoints
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
@@ -347,7 +347,7 @@ class Trainer:
 
 
 def _model(recipe: Recipe) -> SuperResolutionModel:
-    cls = SuperResolutionModel.classes[recipe.model]
+    cls = MODELS.get(recipe.model)
     if recipe.regression is None:
         return cls(**recipe.arguments)
     if not issubclass(cls, GenerativeModel):

@@ -9,7 +9,7 @@ from hvae_sr.errors import MovieError
 from hvae_sr.version import __version__
 
 if TYPE_CHECKING:
-    from hvae_sr.modeling import SuperResolutionModel
+    from hvae_sr.models.base import SuperResolutionModel
 
 SUFFIXES = (
     ".mp4",

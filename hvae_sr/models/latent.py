@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hvae_sr.errors import ModelError
-from hvae_sr.hierarchy import (
+from hvae_sr.models.base import SuperResolutionModel, factors
+from hvae_sr.models.hierarchy import (
     STARTS,
     BottomUp,
     Choices,
@@ -25,7 +26,7 @@ from hvae_sr.hierarchy import (
     Level,
     TopDown,
 )
-from hvae_sr.modeling import SuperResolutionModel, factors
+from hvae_sr.models.registry import find
 from hvae_sr.nn.distributions import FixedGaussian, Likelihood, bits_per_dim
 from hvae_sr.nn.latents import LatentSample
 from hvae_sr.nn.layers import depth_to_space
@@ -87,6 +88,7 @@ class GenerativeModel(SuperResolutionModel):
             or None for bicubic. The latents then describe what regression cannot know.
     """
 
+    is_stochastic = True
     levels: list[Level]
     encodes_once = True  # whether all draws of a picture share what the encoders say
 
@@ -146,16 +148,16 @@ class GenerativeModel(SuperResolutionModel):
         ]
         self.reduction = math.prod(steps)  # HR pixels per pixel of the coarsest level
         stem = math.prod(tail)
-        self.conditional = start == "lr"
-        if not self.conditional:
+        self.is_conditional = start == "lr"
+        if not self.is_conditional:
             likelihood.initial_log_scale = UNCONDITIONAL_LOG_SCALE
         cell, activation = encoder_cell or choices.cell, choices.activation
         self.start: nn.Module = (
             FromLR(widths[0], start_blocks, cell, activation)
-            if self.conditional
+            if self.is_conditional
             else FromConstant(widths[0])
         )
-        inputs = 6 if self.conditional else 3
+        inputs = 6 if self.is_conditional else 3
         self.bottom_up = self._bottom_up_pass(inputs, stem, cell, choices)
         if self.regression is not None:
             _amplify_errors(self.bottom_up, stem, likelihood)
@@ -183,7 +185,7 @@ class GenerativeModel(SuperResolutionModel):
         return sum(level.groups for level in self.levels)
 
     @property
-    def multiple(self) -> int:
+    def size_multiple(self) -> int:
         """LR pixels per pixel of the coarsest level; 1 unless levels are coarser than LR."""
         return max(1, self.reduction // self.scale)
 
@@ -276,7 +278,7 @@ class GenerativeModel(SuperResolutionModel):
         if self.degradation is None:
             raise ValueError("a model of LR pictures has nothing to upscale")
         guide = self._guide(temperature, noise)
-        if not self.conditional:
+        if not self.is_conditional:
             rows = quantise(enlarge(lr, self.scale, "bicubic_075")).repeat_interleave(
                 num_samples, dim=0
             )
@@ -337,7 +339,7 @@ class GenerativeModel(SuperResolutionModel):
         )
         if lr is not None:
             state, base = self._begin(lr, None, guide)
-        elif latents and not self.conditional:
+        elif latents and not self.is_conditional:
             first = next(index for index, level in enumerate(self.levels) if level.groups)
             above = math.prod(level.factor for level in self.levels[: first + 1])
             n, _, height, width = latents[0].shape
@@ -387,10 +389,10 @@ class GenerativeModel(SuperResolutionModel):
     ) -> tuple[Tensor, Tensor]:
         """What `_begin` gives, for LR pictures drawn from p(y) where the model needs them."""
         height, width = size
-        step = self.scale if self.conditional else self.reduction
+        step = self.scale if self.is_conditional else self.reduction
         if height % step or width % step:
             raise ValueError(f"size must be a multiple of {step}, not {size}")
-        if not self.conditional:
+        if not self.is_conditional:
             like = torch.zeros(num_samples, 3, height, width, device=self.device)
             return self._begin(None, like, guide)
         if self.lr_prior is None:
@@ -412,7 +414,7 @@ class GenerativeModel(SuperResolutionModel):
         """
         if "lr_prior" not in self.config:
             raise ModelError(f"a {type(self).__name__} has its own p(y)")
-        if prior.conditional or prior.scale != 1:
+        if prior.is_conditional or prior.scale != 1:
             raise ModelError("a model of LR pictures has scale 1 and starts from a constant")
         nested = {"model_class": type(prior).__name__, **prior.config}
         joined = type(self)(**{**self.config, "lr_prior": nested})
@@ -436,7 +438,7 @@ class GenerativeModel(SuperResolutionModel):
             raise ValueError("this model needs an LR picture")
         n, _, height, width = picture.shape
         state = self.start(lr, (n, height // self.reduction, width // self.reduction))
-        return state, 2 * picture - 1 if self.conditional else torch.zeros_like(picture)
+        return state, 2 * picture - 1 if self.is_conditional else torch.zeros_like(picture)
 
     def _observe(self, hr: Tensor, lr: Tensor | None, guide: Guide) -> tuple[Tensor, Tensor]:
         """What `_begin` gives; from now on the guide's posteriors see `hr`."""
@@ -453,7 +455,7 @@ class GenerativeModel(SuperResolutionModel):
 
     def _evidence(self, hr: Tensor, base: Tensor, guide: Guide) -> dict[int, Evidence]:
         x = 2 * hr - 1
-        seen = torch.cat([x, x - base], dim=1) if self.conditional else x
+        seen = torch.cat([x, x - base], dim=1) if self.is_conditional else x
         return self.bottom_up(seen, guide)
 
     def _decoded(self, state: Tensor, base: Tensor, guide: Guide) -> Tensor:
@@ -496,10 +498,7 @@ def _squashed(likelihood: Likelihood) -> bool:
 
 def _nested(config: dict[str, Any]) -> SuperResolutionModel:
     config = dict(config)
-    name = config.pop("model_class", None)
-    if name not in SuperResolutionModel.classes:
-        raise ValueError(f"a part of this model is of an unknown class {name!r}")
-    return SuperResolutionModel.classes[name](**config)
+    return find(config.pop("model_class", None), None)(**config)
 
 
 def _prior_of_lr(config: dict[str, Any]) -> GenerativeModel:

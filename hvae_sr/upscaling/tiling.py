@@ -3,7 +3,6 @@
 A tile is a window of each axis, see `hvae_sr.nn.windows`.
 """
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,17 +10,15 @@ from itertools import product
 
 import psutil  # type: ignore[import-untyped]
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hvae_sr.errors import PictureError
-from hvae_sr.nn.windows import RAMP, Window, round_up, smallest_tile, windows
+from hvae_sr.nn.footprint import Footprint
+from hvae_sr.nn.windows import RAMP, Window, smallest_tile, windows
 
-LARGEST_CONTEXT = 64  # LR pixels; what lies further away moves no 8-bit value in practice
 LARGEST_TILE = 512  # LR pixels a side; larger ones gain nothing, and caches lose
 SMALL = 2**14  # LR pixels x answers that any machine takes in one pass
 SHARE = 0.5  # of the memory there is
-OVERHEAD = 4.0  # peak memory of a pass in units of its largest module's input and output
-STRIP = 8  # LR pixels across the strips that networks are measured on
 
 
 def blend(
@@ -47,63 +44,6 @@ def blend(
             out[..., row.target(scale), column.target(scale)].addcmul_(kept.to(out), weights)
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a network needs of its surroundings.
-
-    Args:
-        context: radius of its receptive field in LR pixels, at most `LARGEST_CONTEXT`.
-        memory: bytes of a forward pass per LR pixel, roughly.
-    """
-
-    context: int
-    memory: float
-
-
-@torch.inference_mode()
-def measure(model: nn.Module, multiple: int = 1) -> Needs:
-    """Measure a network LR (N, 3, h, w) -> HR on narrow strips, in a fraction of a second.
-
-    The receptive field is exact: one input pixel is made NaN, and its output tells how far it
-    reaches, through rounding and weights that are zero as well, which hide it from gradients.
-    """
-    # A copy on the CPU: other devices' convolutions smear NaN over whole blocks, and another
-    # thread may be using the model.
-    network = copy.deepcopy(model).cpu().float().eval()
-    across = round_up(STRIP, multiple)
-    length = round_up(2 * LARGEST_CONTEXT + across, multiple)
-    reach = max(_reach(network, size, multiple) for size in ((across, length), (length, across)))
-    return Needs(min(reach, LARGEST_CONTEXT), OVERHEAD * _traffic(network, across))
-
-
-def _reach(network: nn.Module, size: tuple[int, int], multiple: int) -> int:
-    """The largest distance that an input pixel acts over, along the longer side, in LR pixels."""
-    axis = int(size[1] > size[0])
-    first = size[axis] // 2 // multiple * multiple
-    last = first + multiple - 1
-    lr = torch.full((1, 3, *size), 0.5)
-    lr.narrow(2 + axis, first, multiple).fill_(torch.nan)
-    hr = network(lr)
-    touched = hr.isnan().any(dim=3 - axis).any(dim=1)[0].nonzero() // (hr.shape[-1] // size[1])
-    return int(max(last - touched.min(), touched.max() - first)) if len(touched) else 0
-
-
-def _traffic(network: nn.Module, side: int) -> float:
-    """Bytes per LR pixel of the largest input and output of any module without children."""
-    largest = 0
-
-    def note(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        nonlocal largest
-        tensors = [t for t in (*inputs, output) if isinstance(t, Tensor)]
-        largest = max(largest, sum(t.numel() * t.element_size() for t in tensors))
-
-    leaves = [module for module in network.modules() if not list(module.children())]
-    for leaf in leaves:
-        leaf.register_forward_hook(note)
-    hr = network(torch.full((1, 3, side, side), 0.5))
-    return max(largest, 2 * hr.numel() * hr.element_size()) / side**2
-
-
 def available(device: torch.device) -> int:
     """Bytes that a pass on this device could take now."""
     if device.type == "cuda":
@@ -112,9 +52,9 @@ def available(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def affordable(needs: Needs, device: torch.device) -> int:
+def affordable(footprint: Footprint, device: torch.device) -> int:
     """LR pixels x answers of one pass, as much memory as there is, at most `LARGEST_TILE`^2."""
-    return min(LARGEST_TILE**2, max(1, int(SHARE * available(device) / needs.memory)))
+    return min(LARGEST_TILE**2, max(1, int(SHARE * available(device) / footprint.memory)))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -159,7 +99,7 @@ def upscaled(
     samples: int,
     tile: int | None,
     multiple: int,
-    needs: Callable[[], Needs],
+    footprint: Callable[[], Footprint],
 ) -> Tensor:
     """Answer every picture of a batch in as few passes as memory allows.
 
@@ -170,7 +110,7 @@ def upscaled(
         samples: answers to each picture.
         tile: LR pixels a side of a tile, or None to choose it from the memory there is.
         multiple: what windows must be a multiple of.
-        needs: measures the network; called only when something has to be cut.
+        footprint: measures the network; called only when something has to be cut.
 
     Returns:
         (N, samples, 3, h * scale, w * scale).
@@ -179,23 +119,25 @@ def upscaled(
         ValueError: when `tile` is too small for the network.
         PictureError: when memory runs out even with the smallest tile.
     """
-    plan = _plan(lr, samples, tile, multiple, needs)
-    while (answers := _attempt(run, lr, scale, samples, multiple, plan, needs)) is None:
+    plan = _plan(lr, samples, tile, multiple, footprint)
+    while (answers := _attempt(run, lr, scale, samples, multiple, plan, footprint)) is None:
         if lr.device.type == "cuda":
             torch.cuda.empty_cache()
-        plan = _smaller(plan, max(lr.shape[-2:]), smallest_tile(needs().context, RAMP, multiple))
+        plan = _smaller(
+            plan, max(lr.shape[-2:]), smallest_tile(footprint().receptive_field, RAMP, multiple)
+        )
     return answers.unflatten(0, (-1, samples))
 
 
 def _plan(
-    lr: Tensor, samples: int, tile: int | None, multiple: int, needs: Callable[[], Needs]
+    lr: Tensor, samples: int, tile: int | None, multiple: int, footprint: Callable[[], Footprint]
 ) -> Plan:
     count, _, height, width = lr.shape
     answers = count * samples
     if tile is None and answers * height * width <= SMALL:
         return Plan(max(height, width), answers)
-    least = smallest_tile(needs().context, RAMP, multiple)
-    pixels = affordable(needs(), lr.device)
+    least = smallest_tile(footprint().receptive_field, RAMP, multiple)
+    pixels = affordable(footprint(), lr.device)
     if tile is None:
         tile = max(least, math.isqrt(pixels))
     elif tile < least:
@@ -226,12 +168,12 @@ def _attempt(
     samples: int,
     multiple: int,
     plan: Plan,
-    needs: Callable[[], Needs],
+    footprint: Callable[[], Footprint],
 ) -> Tensor | None:
     """All answers (N * samples, 3, H, W) by one plan, or None when memory ran out."""
     count, _, height, width = lr.shape
     cut = max(height, width) > plan.tile
-    halo = needs().context if cut else 0
+    halo = footprint().receptive_field if cut else 0
     rows, columns = (windows(n, plan.tile, halo, RAMP, multiple) for n in (height, width))
     try:
         out = lr.new_zeros(count * samples, 3, height * scale, width * scale)
