@@ -25,6 +25,13 @@ def main(
     data_root: Annotated[Path, typer.Option(help="Where torchvision keeps CIFAR-10.")] = Path(
         "data"
     ),
+    lr: Annotated[
+        str | None,
+        typer.Option(help="LR versions of --data: a folder with the same names, or a .npy file."),
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="A teacher's answers to --lr, in the same way.")
+    ] = None,
     crop: Annotated[
         int | None, typer.Option(help="Side of crops from folders, in HR pixels.")
     ] = None,
@@ -49,11 +56,14 @@ def main(
         str | None, typer.Option(help="Trained network that gives an HVAE its base picture.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, data order and noise.")] = 0,
-    precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
+    precision: Annotated[str, typer.Option(help="no, tf32, bf16 or fp16.")] = "no",
     accumulate: Annotated[int, typer.Option(help="Batches per optimiser step.")] = 1,
     channels_last: Annotated[bool, typer.Option(help="Channels-last memory layout.")] = False,
     compile: Annotated[bool, typer.Option(help="Use torch.compile.")] = False,
     max_minutes: Annotated[float | None, typer.Option(help="Stop in time, all saved.")] = None,
+    anneal_minutes: Annotated[
+        float | None, typer.Option(help="End, annealed, after so many minutes in all.")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint.")] = False,
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
     push_to_hub: Annotated[
@@ -96,12 +106,13 @@ def main(
         channels_last=channels_last,
         compile=compile,
         max_minutes=max_minutes,
+        anneal_minutes=anneal_minutes,
         resume=resume,
         save_every=save_every,
     )
     command = shlex.join(["python", "train.py", *sys.argv[1:]])
     try:
-        pictures = load_pictures(data, crop=recipe.crop, root=data_root)
+        pictures = load_pictures(data, crop=recipe.crop, root=data_root, lr=lr, targets=targets)
         model = Trainer(recipe, pictures, options, command).run()
     except HvaeSrError as error:
         _fail(str(error))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         SRGAN,
         SRVAE,
         VAE,
+        GuidedCNN,
         LadderVAE,
         SRResNet,
     )
@@ -33,6 +34,7 @@ _HOMES = {
     "Degradation": "degradations",
     "EDSR": "models",
     "GenerativeModel": "models",
+    "GuidedCNN": "models",
     "HVAE": "models",
     "HubError": "errors",
     "HvaeSrError": "errors",
@@ -61,6 +63,7 @@ __all__ = [  # noqa: RUF022
     "bundled",
     "SRCNN",
     "EDSR",
+    "GuidedCNN",
     "SRResNet",
     "SRGAN",
     "VAE",

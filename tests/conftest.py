@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from hvae_sr.models import (
     BIVA,
+    EDSR,
     HVAE,
     NVAE,
     SRCNN,
     SRGAN,
     SRVAE,
     VAE,
+    GuidedCNN,
     LadderVAE,
     SRResNet,
 )
@@ -95,6 +97,15 @@ def tiny_srgan(scale: int = 4, **changes: Any) -> SRGAN:
     return SRGAN(scale=scale, **{"width": 8, "blocks": 1, "discriminator": 4, **changes})
 
 
+def tiny_edsr(scale: int = 4, **changes: Any) -> EDSR:
+    return EDSR(**{"scale": scale, "width": 6, "blocks": 1, "degradation": "gaussian", **changes})
+
+
+def tiny_guided(scale: int = 4, **changes: Any) -> GuidedCNN:
+    settings = {"scale": scale, "width": 6, "blocks": 1, "degradation": "gaussian"}
+    return GuidedCNN(**{**settings, **changes})
+
+
 def tiny_study_vae(**changes: Any) -> VAE:
     """The study's model: the decoder sees z alone."""
     settings = {"prior": "standard", "start": "constant", "activation": "relu"}
@@ -115,7 +126,13 @@ GENERATIVE = {
     "BIVA": tiny_biva,
     "SRVAE": tiny_srvae,
 }
-DETERMINISTIC = {"SRCNN": tiny_srcnn, "SRResNet": tiny_srresnet, "SRGAN": tiny_srgan}
+DETERMINISTIC = {
+    "SRCNN": tiny_srcnn,
+    "EDSR": tiny_edsr,
+    "GuidedCNN": tiny_guided,
+    "SRResNet": tiny_srresnet,
+    "SRGAN": tiny_srgan,
+}
 TINY = {**DETERMINISTIC, **GENERATIVE}
 
 

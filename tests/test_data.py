@@ -60,28 +60,30 @@ SOURCES: dict[str, Pictures] = {
 class TestEverySource:
     def test_a_batch_depends_on_seed_and_step_alone(self, name: str):
         pictures = SOURCES[name]
-        first = pictures.batch(0, 5, 4)
+        first = pictures.batch(0, 5, 4).hr
         for seed, step in [(1, 5), (0, 6), (0, 0)]:
             pictures.batch(seed, step, 4)
         torch.rand(3)
-        assert torch.equal(pictures.batch(0, 5, 4), first)
+        assert torch.equal(pictures.batch(0, 5, 4).hr, first)
 
     def test_seeds_and_steps_differ(self, name: str):
         pictures = SOURCES[name]
-        batches = [pictures.batch(seed, step, 4) for seed, step in [(0, 0), (0, 1), (1, 0), (1, 1)]]
+        batches = [
+            pictures.batch(seed, step, 4).hr for seed, step in [(0, 0), (0, 1), (1, 0), (1, 1)]
+        ]
         for index, batch in enumerate(batches):
             assert not any(torch.equal(batch, other) for other in batches[index + 1 :])
 
     def test_batches_are_bytes_and_leave_the_global_generator_alone(self, name: str):
         before = torch.get_rng_state()
-        batch = SOURCES[name].batch(0, 0, 3)
+        batch = SOURCES[name].batch(0, 0, 3).hr
         assert batch.dtype == torch.uint8
         assert batch.shape[:2] == (3, 3) and batch.shape[2] == batch.shape[3]
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_they_say_what_they_are(self, name: str):
         pictures = SOURCES[name]
-        side = pictures.batch(0, 0, 1).shape[-1]
+        side = pictures.batch(0, 0, 1).hr.shape[-1]
         assert f"{side}x{side}" in pictures.describe()
 
 
@@ -90,7 +92,7 @@ class TestStack:
     def test_every_epoch_shows_every_picture_once(self, size: int):
         stack, epochs = numbered(10), 4
         steps = -(-10 * epochs // size)
-        seen = [n for step in range(steps) for n in numbers(stack.batch(3, step, size))]
+        seen = [n for step in range(steps) for n in numbers(stack.batch(3, step, size).hr)]
         orders = [seen[10 * e : 10 * (e + 1)] for e in range(epochs)]
         assert all(sorted(order) == list(range(10)) for order in orders)
         assert len({tuple(order) for order in orders}) == epochs
@@ -98,15 +100,15 @@ class TestStack:
     def test_ranks_share_an_epoch(self):
         """Batch `step * world + rank` of half the size is what one process would see."""
         stack = numbered(10)
-        whole = numbers(stack.batch(0, 1, 6))
-        halves = [n for rank in (0, 1) for n in numbers(stack.batch(0, 2 + rank, 3))]
+        whole = numbers(stack.batch(0, 1, 6).hr)
+        halves = [n for rank in (0, 1) for n in numbers(stack.batch(0, 2 + rank, 3).hr)]
         assert whole == halves
 
 
 class TestCrops:
     def test_every_crop_lies_in_one_picture_and_all_places_are_reached(self):
         source = crops()
-        batch = source.batch(0, 0, 4000)
+        batch = source.batch(0, 0, 4000).hr
         assert batch.shape == (4000, 3, 4, 4)
         rows, columns = batch[:, 1, 0, 0].int(), batch[:, 2, 0, 0].int()
         assert (batch[:, 0] == batch[:, 0, :1, :1]).all()
@@ -123,23 +125,99 @@ class TestCrops:
     def test_pictures_smaller_than_a_crop_are_left_out_and_counted(self):
         source = Crops([bytes_of(3, 8, 8), bytes_of(3, 3, 9)], 4, "mixed")
         assert source.describe() == "4x4 crops of 1 pictures from mixed (1 smaller ones left out)"
-        assert source.batch(0, 0, 20).shape == (20, 3, 4, 4)
+        assert source.batch(0, 0, 20).hr.shape == (20, 3, 4, 4)
 
     def test_some_picture_must_hold_a_crop(self):
         with pytest.raises(DataError, match="every picture of mixed is smaller than a crop of 10"):
             Crops([bytes_of(3, 8, 8), bytes_of(3, 3, 9)], 10, "mixed")
 
 
+def companions(source: Crops, scale: int) -> Crops:
+    """The same pictures enlarged, with the small ones as LR and their negatives as targets."""
+    small = list(source.pictures)
+    large = [p.repeat_interleave(scale, 1).repeat_interleave(scale, 2) for p in small]
+    return Crops(large, 2 * scale, "pairs", small, [255 - picture for picture in large])
+
+
+class TestPairs:
+    @pytest.mark.parametrize("kind", ["crops", "stack"])
+    def test_all_parts_show_the_same_place_turned_alike(self, kind: str):
+        source: Pictures = companions(crops(), 3)
+        if kind == "stack":
+            whole = source.batch(0, 0, 20)
+            source = Stack(whole.hr, "pairs", whole.lr, whole.target)
+        for step in range(3):
+            batch = source.batch(1, step, 9).map(lambda part: augment(part, 0, 5, "dihedral"))
+            assert batch.lr is not None and batch.target is not None
+            assert batch.hr.shape == (9, 3, 6, 6) and batch.lr.shape == (9, 3, 2, 2)
+            enlarged = batch.lr.repeat_interleave(3, 2).repeat_interleave(3, 3)
+            assert torch.equal(batch.hr, enlarged)
+            assert torch.equal(batch.target, 255 - batch.hr)
+
+    def test_they_are_split_and_held_out_together(self):
+        kept, held = split(companions(crops(6), 3), 2)
+        assert held.lr is not None and held.target is not None
+        assert torch.equal(held.hr, held.lr.repeat_interleave(3, 2).repeat_interleave(3, 3))
+        assert numbers(held.lr) == [0, 3]
+        assert set(numbers(kept.batch(0, 0, 500).hr)) == {1, 2, 4, 5}
+        sizes = [len(part.hr) for part in held.split(1)]
+        assert sizes == [1, 1]
+
+    def test_crops_are_whole_numbers_of_lr_pixels(self):
+        with pytest.raises(DataError, match="no multiple of the scale, 3"):
+            Crops([bytes_of(3, 9, 9)], 4, "pairs", [bytes_of(3, 3, 3)])
+
+    def folders(self, tmp_path: Path, sizes: list[tuple[int, int]]) -> tuple[str, str, str]:
+        for folder, factor in [("hr", 2), ("lr", 1), ("to", 2)]:
+            (tmp_path / folder).mkdir()
+            for index, (width, height) in enumerate(sizes):
+                picture = Image.new("RGB", (width * factor, height * factor), (index, factor, 0))
+                picture.save(tmp_path / folder / f"{index}.{'png' if factor == 2 else 'webp'}")
+        return str(tmp_path / "hr"), str(tmp_path / "lr"), str(tmp_path / "to")
+
+    @pytest.mark.parametrize("sizes", [[(8, 8), (8, 8)], [(8, 8), (12, 9)]])
+    def test_folders_of_the_same_names(self, sizes: list[tuple[int, int]], tmp_path: Path):
+        hr, lr, to = self.folders(tmp_path, sizes)
+        batch = load_pictures(hr, crop=16, lr=lr, targets=to).batch(0, 0, 8)
+        assert batch.lr is not None and batch.target is not None
+        assert batch.hr.shape == batch.target.shape == (8, 3, 16, 16)
+        assert batch.lr.shape == (8, 3, 8, 8)
+
+    def test_a_companion_that_lacks_a_name_or_has_another_size(self, tmp_path: Path):
+        hr, lr, to = self.folders(tmp_path, [(8, 8), (9, 9)])
+        with pytest.raises(DataError, match="lr' is not a folder"):
+            load_pictures(hr, crop=8, lr=lr + "/../none/lr")
+        with pytest.raises(DataError, match="0: the target is not as large"):
+            load_pictures(hr, crop=8, targets=lr)
+        Image.new("RGB", (5, 8)).save(Path(lr) / "0.webp")
+        with pytest.raises(DataError, match="0: the picture is no whole number of times"):
+            load_pictures(hr, crop=8, lr=lr)
+        (Path(to) / "1.png").unlink()
+        with pytest.raises(DataError, match="lacks 1 and 0 others"):
+            load_pictures(hr, crop=8, targets=to)
+
+    def test_arrays(self, tmp_path: Path):
+        for name, side in [("hr", 8), ("lr", 4), ("few", 4)]:
+            count = 2 if name == "few" else 3
+            np.save(tmp_path / f"{name}.npy", np.zeros((count, side, side, 3), np.uint8))
+        found = load_pictures(str(tmp_path / "hr.npy"), lr=str(tmp_path / "lr.npy"))
+        assert found.batch(0, 0, 2).lr is not None
+        with pytest.raises(DataError, match="holds 3 pictures, its companion 2"):
+            load_pictures(str(tmp_path / "hr.npy"), lr=str(tmp_path / "few.npy"))
+        with pytest.raises(DataError, match="go with a folder"):
+            load_pictures("procedural", lr=str(tmp_path / "lr.npy"))
+
+
 class TestDeadLeaves:
     def test_pictures_differ_and_use_the_range(self):
-        batch = DeadLeaves(32).batch(0, 0, 32)
+        batch = DeadLeaves(32).batch(0, 0, 32).hr
         assert batch.shape == (32, 3, 32, 32)
         assert len(batch.flatten(1).unique(dim=0)) == 32
         assert batch.float().std() > 30
         assert batch.min() < 20 and batch.max() > 235
 
     def test_they_have_edges_and_flat_parts(self):
-        picture = DeadLeaves(32).batch(1, 0, 16).int()
+        picture = DeadLeaves(32).batch(1, 0, 16).hr.int()
         steps = (picture[..., 1:] - picture[..., :-1]).abs()
         assert (steps <= 4).float().mean() > 0.5
         assert (steps >= 40).float().mean() > 0.02
@@ -148,22 +226,22 @@ class TestDeadLeaves:
 class TestSplit:
     def test_the_last_ones_are_held_out_of_a_stack(self):
         kept, held = split(numbered(10), 3)
-        assert numbers(held) == [7, 8, 9]
-        seen = {n for step in range(20) for n in numbers(kept.batch(0, step, 5))}
+        assert numbers(held.hr) == [7, 8, 9]
+        seen = {n for step in range(20) for n in numbers(kept.batch(0, step, 5).hr)}
         assert seen == set(range(7))
 
     def test_crops_are_held_out_at_even_distances_one_of_each_picture(self):
         kept, held = split(crops(6), 2)
-        assert held.shape == (2, 3, 4, 4)
-        assert numbers(held) == [0, 3]
-        assert set(numbers(kept.batch(0, 0, 2000))) == {1, 2, 4, 5}
-        assert torch.equal(held, split(crops(6), 2)[1])
+        assert held.hr.shape == (2, 3, 4, 4)
+        assert numbers(held.hr) == [0, 3]
+        assert set(numbers(kept.batch(0, 0, 2000).hr)) == {1, 2, 4, 5}
+        assert torch.equal(held.hr, split(crops(6), 2)[1].hr)
 
     def test_procedural_pictures_are_held_out_by_their_seed(self):
         kept, held = split(DeadLeaves(16, leaves=8), 6)
-        trained = torch.cat([kept.batch(0, step, 6) for step in range(5)]).flatten(1)
-        assert held.shape == (6, 3, 16, 16)
-        assert not any((trained == picture).all(dim=1).any() for picture in held.flatten(1))
+        trained = torch.cat([kept.batch(0, step, 6).hr for step in range(5)]).flatten(1)
+        assert held.hr.shape == (6, 3, 16, 16)
+        assert not any((trained == picture).all(dim=1).any() for picture in held.hr.flatten(1))
 
     @pytest.mark.parametrize("validation", [10, 11])
     def test_something_must_be_left(self, validation: int):
@@ -238,7 +316,7 @@ class TestSources:
             Image.new("RGB", size, (index, 0, 0)).save(tmp_path / f"{index}.png")
         pictures = load_pictures(str(tmp_path), crop=8)
         assert isinstance(pictures, Crops)
-        assert pictures.batch(0, 0, 5).shape == (5, 3, 8, 8)
+        assert pictures.batch(0, 0, 5).hr.shape == (5, 3, 8, 8)
         with pytest.raises(DataError, match="smaller than a crop of 21"):
             load_pictures(str(tmp_path), crop=21)
 
@@ -266,7 +344,7 @@ class TestSources:
 
     def test_procedural_and_unknown(self):
         pictures = load_pictures("procedural", crop=12)
-        assert pictures.batch(0, 0, 2).shape == (2, 3, 12, 12)
+        assert pictures.batch(0, 0, 2).hr.shape == (2, 3, 12, 12)
         with pytest.raises(DataError, match="cifar10, procedural"):
             load_pictures("imagenet")
 

@@ -299,7 +299,7 @@ class TestRegistry:
         assert get_degradation("gaussian", 4).config == "gaussian"
 
     def test_arguments_travel_through_json(self):
-        made = get_degradation({"name": "blind", "noise": [0, 5]}, 4)
+        made = get_degradation({"name": "blind", "clean": 0.5, "cutoff": [2, 3]}, 4)
         again = get_degradation(json.loads(json.dumps(made.config)), 4)
         assert made == again != get_degradation("blind", 4)
 
@@ -307,15 +307,15 @@ class TestRegistry:
         "wrong",
         [
             {"name": "blind", "sharpness": 3},
-            {"name": "blind", "noise": [5, 0]},
-            {"name": "blind", "noise": 5},
-            {"name": "blind", "quality": [0, 200]},
-            {"noise": [0, 5]},
+            {"name": "blind", "cutoff": [3, 2]},
+            {"name": "blind", "cutoff": 3},
+            {"name": "blind", "first": {"blur": 1}},
+            {"clean": 0.5},
             {"name": ["blind"]},
         ],
     )
     def test_arguments_that_are_wrong_are_refused(self, wrong: dict[str, Any]):
-        with pytest.raises(ValueError, match=r"degradation|range"):
+        with pytest.raises(ValueError, match=r"degradation|range|pair"):
             get_degradation(wrong, 4)
 
     def test_ones_own_is_found_by_name_and_may_be_defined_again(self):

@@ -78,7 +78,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trainer]:
 class TestSchedules:
     def test_learning_rate_warms_up_then_falls_as_a_cosine(self):
         recipe = Recipe("HVAE", steps=1000, learning_rate=0.2, warmup_steps=10, final=0.1)
-        rates = [recipe.learning_rate_at(step) for step in range(1000)]
+        rates = [recipe.learning_rate_at(step, step / 1000) for step in range(1000)]
         assert rates[0] == pytest.approx(0.02, rel=1e-3)
         assert max(rates) == pytest.approx(0.2, rel=1e-3)
         assert rates.index(max(rates)) == 9
@@ -89,7 +89,7 @@ class TestSchedules:
         assert rates[-1] == pytest.approx(0.02, rel=1e-3)
 
     def test_no_warm_up_starts_at_the_full_rate(self):
-        assert Recipe("HVAE", learning_rate=0.2, warmup_steps=0).learning_rate_at(0) == 0.2
+        assert Recipe("HVAE", learning_rate=0.2, warmup_steps=0).learning_rate_at(0, 0.0) == 0.2
 
     def test_beta_is_quiet_then_rises_then_stays(self):
         objective = Objective(beta=2.0, quiet=0.2, warmup=0.6, quiet_beta=0.1)
@@ -103,7 +103,7 @@ class TestSchedules:
         assert {"mse", "psnr_prior"} <= terms.keys()
 
     def test_models_without_an_elbo_take_no_weights(self):
-        assert SRCNN_RECIPE.loss_arguments(3) == {}
+        assert SRCNN_RECIPE.loss_arguments(0.5) == {}
 
 
 class TestEma:
@@ -386,24 +386,53 @@ class TestWhatTheModelSees:
 
         run.model.loss = watched  # type: ignore[method-assign]
         run.run()
-        expected = [HVAE_RECIPE.loss_arguments(step)["beta"] for step in range(6)]
+        expected = [HVAE_RECIPE.loss_arguments(step / 6)["beta"] for step in range(6)]
         assert betas == expected
         assert betas[0] < betas[2] < betas[-1] == 1.0
 
     def test_pairs_are_pictures_and_their_lr_side(self, tmp_path: Path):
         run = trainer(tmp_path / "run")
-        hr, lr = run.batch(3, 4)
+        hr, lr, _ = run.batch(3, 4)
         assert hr.shape == (4, 3, 16, 16)
         assert torch.equal((hr * 255).round() / 255, hr)
         assert lr is not None
         assert torch.equal(lr, get_degradation("gaussian", 4)(hr))
+
+    def test_given_lr_versions_are_taken_and_a_teacher_is_heard_less_and_less(self, tmp_path: Path):
+        hr = torch.full((12, 3, 16, 16), 100, dtype=torch.uint8)
+        lr, answers = torch.zeros(12, 3, 4, 4, dtype=torch.uint8), torch.full_like(hr, 200)
+        recipe = replace(SRCNN_RECIPE, target_weight=0.5)
+        run = Trainer(recipe, Stack(hr, "flat", lr, answers), Options(tmp_path / "run"), "pytest")
+        for step, weight in [(0, 0.5), (3, 0.5 * (1 - 0.5 / 0.8)), (5, 0.0), (6, 0.0)]:
+            run.step = step
+            batch = run.batch(0, 2)
+            assert batch.lr is not None and (batch.lr == 0).all()
+            expected = torch.full_like(batch.hr, (100 + 100 * weight) / 255)
+            torch.testing.assert_close(batch.hr, expected)
+
+    def test_likelihoods_are_of_originals_alone(self, tmp_path: Path):
+        hr = torch.zeros(12, 3, 16, 16, dtype=torch.uint8)
+        pictures = Stack(hr, "flat", hr[..., ::4, ::4], hr)
+        with pytest.raises(TrainingError, match="leave out the targets"):
+            Trainer(HVAE_RECIPE, pictures, Options(tmp_path / "run"), "pytest")
+
+    def test_the_schedule_can_follow_the_clock(self, tmp_path: Path):
+        run = trainer(tmp_path / "run", replace(SRCNN_RECIPE, steps=10**9), anneal_minutes=0.02)
+        assert run.progress == 0
+        run.run()
+        assert run.progress == 1 and run.minutes >= 0.02
+        rate = run.optimizer.param_groups[0]["lr"]
+        assert rate < 0.2 * SRCNN_RECIPE.learning_rate
+        assert run.facts()["anneal_minutes"] == 0.02
 
     def test_the_learning_rate_reaches_the_optimizer(self, tmp_path: Path):
         run = trainer(tmp_path / "run", HVAE_RECIPE)
         for step in (0, 1, 5):
             run.step = step
             run.train_step()
-            assert run.optimizer.param_groups[0]["lr"] == HVAE_RECIPE.learning_rate_at(step)
+            assert run.optimizer.param_groups[0]["lr"] == HVAE_RECIPE.learning_rate_at(
+                step, step / 6
+            )
 
     def gradients(self, run: Trainer) -> list[Tensor]:
         """What the optimiser is handed at the first step."""

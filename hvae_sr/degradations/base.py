@@ -62,7 +62,7 @@ class Degradation(ABC):
         height, width = hr.shape[-2:]
         if height % self.scale or width % self.scale:
             raise ValueError(
-                f"a {width}x{height} picture cannot be shrunk by {self.scale}: "
+                f"a {width}x{height} image cannot be shrunk by {self.scale}: "
                 f"crop it to multiples of {self.scale} first"
             )
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
     from hvae_sr.models.biva import BIVA
     from hvae_sr.models.edsr import EDSR
+    from hvae_sr.models.guided import GuidedCNN
     from hvae_sr.models.hvae import HVAE
     from hvae_sr.models.ladder import LadderVAE
     from hvae_sr.models.latent import GenerativeModel
@@ -28,6 +29,7 @@ __all__ = [
     "SRVAE",
     "VAE",
     "GenerativeModel",
+    "GuidedCNN",
     "LadderVAE",
     "SRResNet",
     "SuperResolutionModel",

@@ -246,13 +246,19 @@ class TopDown(nn.Module):
         groups: the latent groups of each level.
         links: see `Choices`. With `latent` a second state, which no latent touches, goes down
             beside the first, and each latent is added to that one.
+        finish: what the state passes after the last latent, which gives its noise a shape.
     """
 
     def __init__(
-        self, levels: Sequence[Level], groups: Sequence[Sequence[LatentGroup]], links: str = "state"
+        self,
+        levels: Sequence[Level],
+        groups: Sequence[Sequence[LatentGroup]],
+        links: str = "state",
+        finish: nn.Module | None = None,
     ):
         super().__init__()
         self.links = links
+        self.finish = finish or nn.Identity()
         self.levels = nn.ModuleList(nn.ModuleList(level) for level in groups)
         self.finer = nn.ModuleList(
             upsample(coarse.width, fine.width, fine.factor) for coarse, fine in pairwise(levels)
@@ -279,7 +285,7 @@ class TopDown(nn.Module):
                     untouched,
                 )
                 latents.append(latent)
-        return h, latents
+        return self.finish(h), latents
 
 
 class FromLR(nn.Module):

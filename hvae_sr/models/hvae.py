@@ -30,6 +30,8 @@ class HVAE(GenerativeModel):
         latent: channels of each latent.
         start: `lr` (features of y start the top-down state) or `constant` (a learned vector).
         start_blocks: residual cells of the LR encoder.
+        finish_blocks: residual cells after the last latent: they give its noise, which is
+            independent from pixel to pixel, a shape.
         cell: `plain` or `bottleneck`, see `hvae_sr.nn.layers.cell`.
         likelihood: `mixture_of_logistics`, `logistic` or `gaussian`.
         mixtures: logistics per pixel of the mixture.
@@ -47,6 +49,7 @@ class HVAE(GenerativeModel):
         latent: int = 16,
         start: str = "lr",
         start_blocks: int = 4,
+        finish_blocks: int = 0,
         cell: str = "bottleneck",
         likelihood: str = "mixture_of_logistics",
         mixtures: int = 10,
@@ -62,5 +65,6 @@ class HVAE(GenerativeModel):
             choices=Choices(latent, cell=cell),
             start=start,
             start_blocks=start_blocks,
+            finish_blocks=finish_blocks,
             likelihood=distributions.likelihood(likelihood, mixtures=mixtures),
         )

@@ -29,7 +29,7 @@ from hvae_sr.models.hierarchy import (
 from hvae_sr.models.registry import find
 from hvae_sr.nn.distributions import FixedGaussian, Likelihood, bits_per_dim
 from hvae_sr.nn.latents import LatentSample
-from hvae_sr.nn.layers import depth_to_space
+from hvae_sr.nn.layers import depth_to_space, residuals
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import enlarge, quantise
 
@@ -114,6 +114,7 @@ class GenerativeModel(SuperResolutionModel):
         start_blocks: int,
         likelihood: Likelihood,
         encoder_cell: str | None = None,
+        finish_blocks: int = 0,
     ) -> None:
         """Build the parts from per-level lists, coarse to fine.
 
@@ -124,6 +125,7 @@ class GenerativeModel(SuperResolutionModel):
             start_blocks: residual cells of the LR encoder.
             likelihood: p(x | z).
             encoder_cell: kind of the encoders' cells; left out, that of `choices`.
+            finish_blocks: residual cells after the last latent.
 
         Raises:
             ValueError: for lists of different lengths, more levels than the scale has steps, or
@@ -166,6 +168,7 @@ class GenerativeModel(SuperResolutionModel):
             self.levels,
             [self._groups(level, depth, choices) for level in self.levels],
             choices.links,
+            residuals(choices.cell, widths[-1], finish_blocks, activation),
         )
         self.likelihood = likelihood
         head = nn.Conv2d(widths[-1], likelihood.channels * stem**2, 1)

@@ -7,7 +7,7 @@ sixtieth of its signal, and the posteriors of a young VAE would see nothing of t
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +23,40 @@ Follows = Literal["linear", "relu"]
 
 
 def bordered(x: Tensor, radius: int) -> Tensor:
-    """Repeat the border pixels `radius` times on each side: (N, C, H, W).
+    """Repeat the border pixels `radius` times on each side: (N, C, H, W)."""
+    bordered: Tensor = _Bordered.apply(x, radius)
+    return bordered
 
-    By concatenation: `padding_mode="replicate"` gives the same numbers, but its gradient does not
-    survive `torch.compile` on CPUs (seen with torch 2.14).
+
+class _Bordered(torch.autograd.Function):
+    """What `F.pad(mode="replicate")` computes, for every memory layout and compiler.
+
+    Its own gradient does not survive `torch.compile` on CPUs (seen with torch 2.14) and has no
+    channels-last form; concatenation alone would be differentiated through many whole tensors of
+    zeros.
     """
-    x = torch.cat([x[:, :, :1]] * radius + [x] + [x[:, :, -1:]] * radius, dim=2)
-    return torch.cat([x[..., :1]] * radius + [x] + [x[..., -1:]] * radius, dim=3)
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, radius: int) -> Tensor:
+        ctx.radius = radius
+        x = torch.cat([x[:, :, :1]] * radius + [x] + [x[:, :, -1:]] * radius, dim=2)
+        return torch.cat([x[..., :1]] * radius + [x] + [x[..., -1:]] * radius, dim=3)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _folded(_folded(gradient, 3, ctx.radius), 2, ctx.radius), None
+
+
+def _folded(gradient: Tensor, dim: int, radius: int) -> Tensor:
+    """Give the gradient of what was repeated along `dim` to the border pixel it came from."""
+    size = gradient.shape[dim] - 2 * radius
+    first, inner, last = gradient.split([radius, size, radius], dim=dim)
+    channels_last = gradient.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    inner = inner.clone(memory_format=layout)
+    inner.narrow(dim, 0, 1).add_(first.sum(dim, keepdim=True))
+    inner.narrow(dim, size - 1, 1).add_(last.sum(dim, keepdim=True))
+    return inner
 
 
 class BorderConv2d(nn.Conv2d):

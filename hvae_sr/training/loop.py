@@ -27,7 +27,7 @@ from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
 from hvae_sr.training.recipes import Recipe
 
-PRECISIONS = ("no", "bf16", "fp16")
+PRECISIONS = ("no", "tf32", "bf16", "fp16")
 MOST_SKIPS = 50  # non-finite gradients in a row before a run is given up
 VALIDATION = 2**31  # first place of the held-out batches, beyond any step
 SAMPLES = 8  # validation pictures drawn into each sample grid
@@ -40,10 +40,14 @@ class Options:
     Args:
         out: folder of the run.
         seed: of weights, data order and noise.
-        precision: `no`, `bf16` or `fp16` (accelerate's mixed precision).
+        precision: `no`, `bf16` or `fp16` (accelerate's mixed precision), or `tf32` (products of
+            float32 in the matrix units of a GPU, with ten bits of mantissa).
         accumulate: batches per optimiser step.
         channels_last, compile: memory layout, and `torch.compile`.
         max_minutes: stop in time, everything saved.
+        anneal_minutes: the schedules of learning rate and objective follow the clock instead of the
+            steps, and the run ends, annealed, after that many minutes in all. Such a run cannot be
+            repeated exactly.
         resume: go on from the newest checkpoint of `out`.
         log_every, save_every: in steps.
         quiet: show no progress bar.
@@ -56,6 +60,7 @@ class Options:
     channels_last: bool = False
     compile: bool = False
     max_minutes: float | None = None
+    anneal_minutes: float | None = None
     resume: bool = False
     log_every: int = 50
     save_every: int = 500
@@ -69,7 +74,8 @@ class Criterion(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, hr: Tensor, lr: Tensor | None, weights: dict[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: data.Batch, weights: dict[str, Any]) -> dict[str, Tensor]:
+        hr, lr, _ = batch
         if lr is None:
             assert isinstance(self.model, GenerativeModel)
             return self.model.loss(hr, **weights)
@@ -129,28 +135,32 @@ class Trainer:
         if options.resume and not existing:
             raise TrainingError(f"{options.out} holds no checkpoint to resume from")
         self.accelerator = Accelerator(
-            mixed_precision=options.precision,
+            mixed_precision="no" if options.precision == "tf32" else options.precision,
             gradient_accumulation_steps=options.accumulate,
             log_with="tensorboard",
             project_dir=options.out,
         )
+        if options.precision == "tf32":
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         set_seed(options.seed)
         self.pictures, self.held_out = data.split(pictures, recipe.validation)
         self.described = self.pictures.describe()
-        if isinstance(self.pictures, data.Stack):
-            self.pictures = self.pictures.to(self.device)
+        self.pictures = self.pictures.to(self.device)
         self.model = _model(recipe)
         self.taken = _take_over(self.model, recipe.init) if recipe.init else None
         if recipe.expand:
             expand(self.model)
         if options.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
+        self.model = self.model.to(self.device)
         self.shrink = get_degradation(**recipe.shrink) if recipe.shrink else None
         self.corrupt = Blind(self.model.scale) if recipe.real_world else None
         try:
-            self._pair(self.held_out[:1], 0)
+            self._pair(next(self.held_out.split(1)), 0)
         except ValueError as error:
             raise DataError(f"{self.pictures.name}: {error}") from error
+        if isinstance(self.model, GenerativeModel) and self.held_out.target is not None:
+            raise TrainingError("a likelihood is of original pictures: leave out the targets")
         self.optimizer = _optimizer(self.model, recipe)
         criterion: nn.Module = Criterion(self.model)
         self.criterion, self.optimizer = self.accelerator.prepare(criterion, self.optimizer)
@@ -178,19 +188,20 @@ class Trainer:
         limit = self.options.max_minutes
         meter = Meter(self.device)
         bar = tqdm(
-            total=self.recipe.steps,
+            total=None if self.options.anneal_minutes else self.recipe.steps,
             initial=self.step,
             unit="step",
             disable=self.options.quiet or not self.accelerator.is_main_process,
         )
         mark, first = time.monotonic(), self.step
-        while self.step < self.recipe.steps:
+        done = self.progress >= 1
+        while not done:
             meter.add(*self.train_step())
             self.step += 1
             bar.update()
             self.minutes = before + (time.monotonic() - begin) / 60
             late = limit is not None and (time.monotonic() - begin) / 60 >= limit
-            done = self.step == self.recipe.steps
+            done = self.progress >= 1
             if self.step % self.options.log_every == 0 or done or late:
                 images = (self.step - first) * self.recipe.batch_size
                 values, skipped = meter.read()
@@ -207,6 +218,13 @@ class Trainer:
         self.accelerator.end_training()
         return self._released()
 
+    @property
+    def progress(self) -> float:
+        """The share of the run that is over, 0 to 1."""
+        if self.options.anneal_minutes:
+            return min(1.0, self.minutes / self.options.anneal_minutes)
+        return self.step / self.recipe.steps
+
     def train_step(self) -> tuple[dict[str, Tensor], Tensor]:
         """One optimiser step; returns the logged terms and whether the gradient was finite.
 
@@ -215,7 +233,7 @@ class Trainer:
         """
         recipe, options = self.recipe, self.options
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate_at(self.step)
+            group["lr"] = recipe.learning_rate_at(self.step, self.progress)
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         # The step names its noise, so that a resumed run draws what the whole run would have.
         torch.manual_seed(data.generator(options.seed, 5, self.step, rank).initial_seed())
@@ -224,9 +242,9 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for part in range(options.accumulate):
             place = (self.step * options.accumulate + part) * world + rank
-            hr, lr = self.batch(place, size)
+            batch = self.batch(place, size)
             with self.accelerator.accumulate(self.criterion), self.accelerator.autocast():
-                terms = self.loss(hr, lr, recipe.loss_arguments(self.step))
+                terms = self.loss(batch, recipe.loss_arguments(self.progress))
                 self.accelerator.backward(terms["loss"])
             for key, value in terms.items():
                 sums[key] = sums.get(key, 0) + value.detach() / options.accumulate
@@ -242,22 +260,32 @@ class Trainer:
         sums["gradient_norm"] = torch.where(finite, norm, 0.0)
         return sums, finite
 
-    def batch(self, place: int, size: int) -> tuple[Tensor, Tensor | None]:
-        """HR and LR pictures in [0, 1], shrunk on the device."""
+    def batch(self, place: int, size: int) -> data.Batch:
+        """Pictures in [0, 1] on the device, turned; LR versions that are not given are made."""
         seed = self.options.seed
-        pixels = self.pictures.batch(seed, place, size).to(self.device, non_blocking=True)
-        return self._pair(data.augment(pixels, seed, place, self.recipe.symmetry), place)
+        batch = self.pictures.batch(seed, place, size)
+        batch = batch.map(lambda part: part.to(self.device, non_blocking=True))
+        return self._pair(
+            batch.map(lambda part: data.augment(part, seed, place, self.recipe.symmetry)),
+            place,
+            self.recipe.target_weight_at(self.progress),
+        )
 
-    def _pair(self, pixels: Tensor, place: int) -> tuple[Tensor, Tensor | None]:
-        hr = pixels.float().div(255)
+    def _pair(self, batch: data.Batch, place: int, target_weight: float = 0.0) -> data.Batch:
+        """HR and LR in [0, 1]; a teacher's answer is blended into the HR picture by its weight."""
+        hr, lr, target = batch.map(lambda part: part.to(self.device).float().div(255))
+        if target is not None:
+            hr = hr.lerp(target, target_weight)
         if self.options.channels_last:
             hr = hr.contiguous(memory_format=torch.channels_last)
+        if lr is not None:
+            return data.Batch(hr, lr)
         if self.shrink is not None:
-            return self.shrink(hr), None
+            return data.Batch(self.shrink(hr))
         if self.corrupt is not None:
-            return hr, self.corrupt(hr, data.generator(self.options.seed, 6, place))
+            return data.Batch(hr, self.corrupt(hr, data.generator(self.options.seed, 6, place)))
         assert self.model.degradation is not None
-        return hr, self.model.degradation(hr)
+        return data.Batch(hr, self.model.degradation(hr))
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -266,10 +294,10 @@ class Trainer:
         criterion = Criterion(self.ema.model)  # type: ignore[arg-type]
         sums: dict[str, Tensor] = {}
         for place, pixels in enumerate(self.held_out.split(self.recipe.batch_size)):
-            hr, lr = self._pair(pixels.to(self.device), VALIDATION + place)
-            weights = {**self.recipe.loss_arguments(self.recipe.steps)}
-            for key, value in criterion(hr, lr, weights).items():
-                sums[key] = sums.get(key, 0) + value * len(pixels) / len(self.held_out)
+            batch = self._pair(pixels, VALIDATION + place)
+            weights = self.recipe.loss_arguments(1.0)
+            for key, value in criterion(batch, weights).items():
+                sums[key] = sums.get(key, 0) + value * len(pixels.hr) / len(self.held_out.hr)
         return {f"validation_{key}": float(value) for key, value in sums.items()}
 
     @torch.inference_mode()
@@ -278,7 +306,7 @@ class Trainer:
         from torchvision.utils import make_grid
 
         model = self.ema.model
-        hr, lr = self._pair(self.held_out[:SAMPLES].to(self.device), VALIDATION)
+        hr, lr, _ = self._pair(next(self.held_out.split(SAMPLES)), VALIDATION)
         if lr is None:
             assert isinstance(model, GenerativeModel)
             size = (hr.shape[-2], hr.shape[-1])
@@ -332,9 +360,10 @@ class Trainer:
             "data": self.described,
             "initialised_from": self.taken,
             "regression": self.recipe.regression,
-            "validation": len(self.held_out),
+            "validation": len(self.held_out.hr),
             "steps": self.step,
             "images": self.step * self.recipe.batch_size,
+            "anneal_minutes": self.options.anneal_minutes,
             "minutes": round(self.minutes, 1),
             "skipped_gradients": self.skipped,
             "seed": self.options.seed,
@@ -405,7 +434,8 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     rate, decay = recipe.learning_rate, recipe.weight_decay
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(trained, rate, (0.9, 0.99), weight_decay=decay)
+        fused = all(parameter.is_cuda for parameter in trained)
+        return torch.optim.AdamW(trained, rate, (0.9, 0.99), weight_decay=decay, fused=fused)
     if recipe.optimizer == "adamax":
         return torch.optim.Adamax(trained, rate, weight_decay=decay)
     raise TrainingError(f"optimizer must be adamw or adamax, not {recipe.optimizer!r}")

@@ -66,6 +66,8 @@ class Recipe:
         regression: a trained network whose picture the means are offsets from; its weights stay
             as they are. See `GenerativeModel`.
         init: a trained model to start from: every tensor of the same name and shape is taken over.
+        target_weight: share of a teacher's answer in what is learned at first, where the data bring
+            one (`--targets`).
     """
 
     model: str
@@ -88,15 +90,28 @@ class Recipe:
     real_world: bool = False
     regression: str | None = None
     init: str | None = None
+    target_weight: float = 0.5
 
-    def learning_rate_at(self, step: int) -> float:
-        """Linear warm-up, then cosine: a pure function of the step, so resuming is exact."""
+    def learning_rate_at(self, step: int, progress: float) -> float:
+        """Linear warm-up over the first steps, then a cosine over the run.
+
+        Args:
+            step: steps taken.
+            progress: share of the run that is over, 0 to 1.
+        """
         rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        cosine = (1 + math.cos(math.pi * min(1.0, step / self.steps))) / 2
+        cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
         return self.learning_rate * rise * (self.final + (1 - self.final) * cosine)
 
-    def loss_arguments(self, step: int) -> dict[str, float]:
-        return self.objective.at(step / self.steps) if self.objective else {}
+    def loss_arguments(self, progress: float) -> dict[str, float]:
+        return self.objective.at(progress) if self.objective else {}
+
+    def target_weight_at(self, progress: float) -> float:
+        """The teacher's share of what is learned: falls linearly to nothing, and ends there."""
+        return self.target_weight * max(0.0, 1 - progress / TEACHING)
+
+
+TEACHING = 0.8  # share of a run in which a teacher is heard
 
 
 _SRCNN = Recipe(
@@ -121,19 +136,21 @@ _HVAE = Recipe(
     model="HVAE",
     arguments={
         "scale": 4,
-        "widths": [96, 64],
-        "groups": [1, 3],
-        "blocks": [1, 2],
+        "widths": [128, 64, 32],
+        "groups": [1, 4, 2],
+        "blocks": [1, 3, 1],
         "latent": 8,
         "start_blocks": 3,
-        "mixtures": 5,
+        "finish_blocks": 1,
+        "mixtures": 10,
     },
-    steps=7_500,
+    steps=20_000,
     batch_size=32,
     optimizer="adamw",
     learning_rate=1e-3,
     clip=2.0,
-    objective=Objective(quiet=0.05, prior_weight=2.0),
+    ema=0.999,
+    objective=Objective(quiet=0.05, warmup=0.3, prior_weight=1.0),
 )
 
 _BASE = replace(
@@ -159,13 +176,12 @@ _LR_PRIOR = replace(
         "scale": 1,
         "start": "constant",
         "widths": [64, 64, 64],
-        "groups": [1, 2, 3],
-        "blocks": [1, 1, 2],
+        "groups": [2, 4, 8],
+        "blocks": [2, 2, 3],
         "latent": 8,
-        "cell": "plain",
+        "finish_blocks": 2,
         "mixtures": 5,
     },
-    steps=2_000,
     batch_size=64,
     objective=Objective(),
     shrink={"name": "gaussian", "scale": 4},
@@ -201,12 +217,13 @@ _FAMILY = replace(
 )
 
 _PHOTO_CNN = Recipe(
-    model="EDSR",
-    arguments={"scale": 4, "width": 48, "blocks": 6},
-    steps=10_000,
+    model="GuidedCNN",
+    arguments={"scale": 4, "width": 32, "blocks": 6},
+    steps=60_000,
     batch_size=16,
     optimizer="adamw",
     learning_rate=2e-3,
+    clip=0.5,
     ema=0.999,
     crop=128,
     symmetry="dihedral",
@@ -216,11 +233,18 @@ _PHOTO_CNN = Recipe(
 
 _PHOTO_HVAE = replace(
     _HVAE,
-    arguments={**_HVAE.arguments, "degradation": "bicubic"},
-    steps=3_200,
+    arguments={
+        **_HVAE.arguments,
+        "widths": [96, 64, 32],
+        "groups": [1, 3, 2],
+        "blocks": [1, 2, 2],
+        "finish_blocks": 3,
+        "mixtures": 5,
+        "degradation": "bicubic",
+    },
     batch_size=16,
     # photographs are smoother than thumbnails: their latents need longer to find what to say
-    objective=Objective(quiet=0.2, warmup=0.6, prior_weight=2.0),
+    objective=Objective(quiet=0.1, warmup=0.4, prior_weight=1.0),
     crop=64,
     symmetry="dihedral",
     validation=32,
@@ -268,7 +292,13 @@ PRESETS: dict[str, Recipe] = {
     "hvae-cifar10-lr": _LR_PRIOR,
     "hvae-cifar10-lr-small": replace(
         _LR_PRIOR,
-        arguments={**_LR_PRIOR.arguments, "widths": [48, 48, 48], "groups": [1, 2, 2]},
+        arguments={
+            **_LR_PRIOR.arguments,
+            "widths": [48, 48, 48],
+            "groups": [1, 2, 2],
+            "blocks": [1, 1, 2],
+            "finish_blocks": 0,
+        },
         steps=1_200,
         ema=0.995,
     ),

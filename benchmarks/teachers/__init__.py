@@ -1,0 +1,1 @@
+"""Large networks whose answers are training targets; they run wherever torch is."""
