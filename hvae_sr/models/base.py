@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hvae_sr import cards, remote, serialization
 from hvae_sr.degradations import SCALES, get_degradation
 from hvae_sr.errors import ModelError
-from hvae_sr.models.registry import BASES, MODELS, find
+from hvae_sr.models.registry import BASES, MODELS, described_by, find
 from hvae_sr.nn.footprint import Footprint, measure
 from hvae_sr.nn.noise import Noise
 
@@ -84,6 +84,7 @@ class SuperResolutionModel(
                 json.dumps(value)
             except (TypeError, ValueError) as error:
                 raise TypeError(f"{name} must be something JSON can hold: {error}") from error
+            serialization.check_values(value, name)  # else it could be saved, but not loaded
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, scale: int, degradation: str):
@@ -102,6 +103,12 @@ class SuperResolutionModel(
         config = self._hub_mixin_config
         assert isinstance(config, dict)
         return config
+
+    @property
+    def full_config(self) -> dict[str, Any]:
+        """`config` with module and class: what describes this model to others, and inside them."""
+        cls = type(self)
+        return {"model_module": cls.__module__, "model_class": cls.__name__, **self.config}
 
     @property
     def device(self) -> torch.device:
@@ -224,7 +231,7 @@ class SuperResolutionModel(
                 assert self.folder is not None
                 for file in cards.companions(self.folder):
                     shutil.copy(file, folder)
-            config = serialization.written_config(type(self).__name__, self.config)
+            config = serialization.written_config(self.full_config)
             return super().save_pretrained(folder, config=config, model_card_kwargs=named, **kwargs)
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
@@ -246,9 +253,7 @@ class SuperResolutionModel(
 
     def _unchanged(self) -> bool:
         """Whether the weights are still those of the folder the model was loaded from."""
-        return self.folder is not None and serialization.holds(
-            self, self.folder / serialization.WEIGHTS
-        )
+        return self.folder is not None and serialization.holds(self, self.folder)
 
     @classmethod
     def from_pretrained(
@@ -294,7 +299,7 @@ class SuperResolutionModel(
 
         path = fetch(serialization.CONFIG, revision)
         config = serialization.read_config(path)
-        chosen = cls._named(config.pop("model_class", None), path)
+        chosen = cls._named(config.pop("model_class", None), config.pop("model_module", None), path)
         for key, value in expected.items():
             if config.get(key) != value:
                 raise ModelError(
@@ -305,16 +310,22 @@ class SuperResolutionModel(
         assert isinstance(model, cls)
         # Weights of the same commit, whatever is pushed meanwhile.
         commit = path.parent.name if _in_cache(path.parent) else revision
-        serialization.load_weights(model, fetch(serialization.WEIGHTS, commit), map_location)
+        version, _ = serialization.format_of(path)
+        weights = fetch(serialization.WEIGHTS, commit)
+        serialization.load_weights(model, weights, map_location, version)
         model.name = source.resolve().name if source.is_dir() else str(source)
         model.revision = _revision(path.parent)
         model.folder = path.parent
         return model.eval()
 
     @classmethod
-    def _named(cls, name: Any, path: Path) -> type["SuperResolutionModel"]:
+    def _named(cls, name: Any, module: Any, path: Path) -> type["SuperResolutionModel"]:
+        if not isinstance(module, str):
+            raise ModelError(f"{path}: key 'model_module' must name the module of the class")
+        if name == cls.__name__ and described_by(cls, module):
+            return cls
         try:
-            found = find(name, None)
+            found = find(name, module)
         except ValueError as error:
             raise ModelError(f"{path}: key 'model_class': {error}") from error
         if not issubclass(found, cls):

@@ -100,6 +100,7 @@ class BIVA(GenerativeModel):
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     encodes_once = False  # every draw takes another way up
@@ -116,8 +117,9 @@ class BIVA(GenerativeModel):
         mixtures: int = 5,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior)
+        super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
         self.assemble(
             widths=widths,
             groups=groups,

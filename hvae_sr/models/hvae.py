@@ -37,7 +37,8 @@ class HVAE(GenerativeModel):
         mixtures: logistics per pixel of the mixture.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
-        regression: config of a trained network that gives the base picture instead of bicubic.
+        base_model: config of a trained network that gives the base image instead of bicubic.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class HVAE(GenerativeModel):
         mixtures: int = 10,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
-        regression: dict[str, Any] | None = None,
+        base_model: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior, regression)
+        super().__init__(scale, degradation, lr_prior, base_model, enlargement)
         self.assemble(
             widths=widths,
             groups=groups,

@@ -60,6 +60,7 @@ class LadderVAE(GenerativeModel):
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -75,8 +76,9 @@ class LadderVAE(GenerativeModel):
         mixtures: int = 5,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior)
+        super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
         if merge not in MERGES:
             raise ValueError(f"merge must be one of {tuple(MERGES)}, not {merge!r}")
         self.assemble(

@@ -31,7 +31,7 @@ from hvae_sr.nn.distributions import FixedGaussian, Likelihood, bits_per_dim
 from hvae_sr.nn.latents import LatentSample
 from hvae_sr.nn.layers import depth_to_space, residuals
 from hvae_sr.nn.noise import Noise
-from hvae_sr.nn.resize import enlarge, quantise
+from hvae_sr.nn.resize import checked_enlargement, enlarge, quantise
 
 Temperature = float | Sequence[float]
 
@@ -84,8 +84,9 @@ class GenerativeModel(SuperResolutionModel):
         scale, degradation: see `SuperResolutionModel`.
         lr_prior: config of the model p(y) that `sample` draws LR pictures from, or None. Since y
             is a function of x, log p(x) = log p(y) + log p(x | y) exactly.
-        regression: config of the deterministic network whose picture the means are offsets from,
-            or None for bicubic. The latents then describe what regression cannot know.
+        base_model: config of the deterministic network whose image the means are offsets from, or
+            None for interpolation. The latents then describe what regression cannot know.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     is_stochastic = True
@@ -97,11 +98,13 @@ class GenerativeModel(SuperResolutionModel):
         scale: int,
         degradation: str,
         lr_prior: dict[str, Any] | None,
-        regression: dict[str, Any] | None = None,
+        base_model: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)
+        self.enlargement = checked_enlargement(enlargement)
         self.lr_prior = _prior_of_lr(lr_prior) if lr_prior is not None else None
-        self.regression = self._regression(regression) if regression is not None else None
+        self.base_model = self._checked_base(base_model) if base_model is not None else None
 
     def assemble(
         self,
@@ -137,8 +140,8 @@ class GenerativeModel(SuperResolutionModel):
             raise ValueError(f"start must be one of {STARTS}, not {start!r}")
         if self.scale == 1 and start == "lr":
             raise ValueError("scale 1 has no LR picture to start from: use start='constant'")
-        if self.regression is not None and start != "lr":
-            raise ValueError("regression: only a model that starts from the LR picture has a base")
+        if self.base_model is not None and start != "lr":
+            raise ValueError("base_model: only a model that starts from the LR picture has a base")
         steps = factors(self.scale)
         if start == "constant":
             steps = (steps + [2] * len(widths))[: max(len(steps), len(widths) - 1)]
@@ -161,7 +164,7 @@ class GenerativeModel(SuperResolutionModel):
         )
         inputs = 6 if self.is_conditional else 3
         self.bottom_up = self._bottom_up_pass(inputs, stem, cell, choices)
-        if self.regression is not None:
+        if self.base_model is not None:
             _amplify_errors(self.bottom_up, stem, likelihood)
         depth = max(1, sum(groups))
         self.top_down = TopDown(
@@ -282,7 +285,7 @@ class GenerativeModel(SuperResolutionModel):
             raise ValueError("a model of LR pictures has nothing to upscale")
         guide = self._guide(temperature, noise)
         if not self.is_conditional:
-            rows = quantise(enlarge(lr, self.scale, "bicubic_075")).repeat_interleave(
+            rows = quantise(enlarge(lr, self.scale, self.enlargement)).repeat_interleave(
                 num_samples, dim=0
             )
             state, base = self._observe(rows, None, guide)
@@ -419,19 +422,18 @@ class GenerativeModel(SuperResolutionModel):
             raise ModelError(f"a {type(self).__name__} has its own p(y)")
         if prior.is_conditional or prior.scale != 1:
             raise ModelError("a model of LR pictures has scale 1 and starts from a constant")
-        nested = {"model_class": type(prior).__name__, **prior.config}
-        joined = type(self)(**{**self.config, "lr_prior": nested})
+        joined = type(self)(**{**self.config, "lr_prior": prior.full_config})
         state = {k: v for k, v in self.state_dict().items() if not k.startswith("lr_prior.")}
         state |= {f"lr_prior.{key}": value for key, value in prior.state_dict().items()}
         joined.load_state_dict(state, assign=True)
         return joined.train(self.training)
 
-    def _regression(self, config: dict[str, Any]) -> SuperResolutionModel:
+    def _checked_base(self, config: dict[str, Any]) -> SuperResolutionModel:
         network = _nested(config)
         if isinstance(network, GenerativeModel):
-            raise ValueError("regression: a deterministic model is needed")
+            raise ValueError("base_model: a deterministic model is needed")
         if (network.scale, network.degradation) != (self.scale, self.degradation):
-            raise ValueError("regression: a network of the same scale and degradation is needed")
+            raise ValueError("base_model: a network of the same scale and degradation is needed")
         return network.requires_grad_(False)
 
     def _begin(self, lr: Tensor | None, hr: Tensor | None, guide: Guide) -> tuple[Tensor, Tensor]:
@@ -451,9 +453,9 @@ class GenerativeModel(SuperResolutionModel):
 
     def _enlarged(self, lr: Tensor) -> Tensor:
         return (
-            self.regression(lr)
-            if self.regression is not None
-            else enlarge(lr, self.scale, "bicubic_075")
+            self.base_model(lr)
+            if self.base_model is not None
+            else enlarge(lr, self.scale, self.enlargement)
         )
 
     def _evidence(self, hr: Tensor, base: Tensor, guide: Guide) -> dict[int, Evidence]:
@@ -501,7 +503,8 @@ def _squashed(likelihood: Likelihood) -> bool:
 
 def _nested(config: dict[str, Any]) -> SuperResolutionModel:
     config = dict(config)
-    return find(config.pop("model_class", None), None)(**config)
+    name, module = config.pop("model_class", None), config.pop("model_module", None)
+    return find(name, module)(**config)
 
 
 def _prior_of_lr(config: dict[str, Any]) -> GenerativeModel:

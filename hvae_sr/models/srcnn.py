@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hvae_sr.models.base import SuperResolutionModel, factors
 from hvae_sr.nn.layers import conv3x3, depth_to_space, residuals, scaled, upsample
-from hvae_sr.nn.resize import enlarge
+from hvae_sr.nn.resize import checked_enlargement, enlarge
 
 
 class SRCNN(SuperResolutionModel):
@@ -25,6 +25,8 @@ class SRCNN(SuperResolutionModel):
         blocks: residual cells at each of these resolutions.
         cell: kind of cell, see `hvae_sr.nn.layers.cell`.
         degradation: name of the degradation the weights are for.
+        enlargement: interpolation that the network's output is added to, see
+            `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class SRCNN(SuperResolutionModel):
         blocks: list[int] = [4, 1],  # noqa: B006
         cell: str = "plain",
         degradation: str = "gaussian",
+        enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)
+        self.enlargement = checked_enlargement(enlargement)
         steps = factors(scale)
         if not 1 <= len(widths) <= len(steps) + 1:
             raise ValueError(f"x{scale} has {len(steps) + 1} levels, not {len(widths)}")
@@ -58,7 +62,7 @@ class SRCNN(SuperResolutionModel):
         features = self.map[0](self.extract(2 * lr - 1))
         for finer, mapping in zip(self.finer, self.map[1:], strict=True):
             features = mapping(finer(features))
-        return enlarge(lr, self.scale, "bicubic_075") + self.reconstruct(features)
+        return enlarge(lr, self.scale, self.enlargement) + self.reconstruct(features)
 
     def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
         """Mean squared error, as in the paper (eq. 4)."""

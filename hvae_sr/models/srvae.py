@@ -40,6 +40,7 @@ class SRVAE(GenerativeModel):
         cell: see `hvae_sr.nn.layers.cell`.
         mixtures: logistics per pixel of both likelihoods.
         degradation: name of the degradation the weights are for.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     encodes_once = False  # every draw has its own u
@@ -59,8 +60,9 @@ class SRVAE(GenerativeModel):
         cell: str = "bottleneck",
         mixtures: int = 5,
         degradation: str = "gaussian",
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior=None)
+        super().__init__(scale, degradation, lr_prior=None, enlargement=enlargement)
         self.lr_prior = HVAE(
             scale=1,
             start="constant",

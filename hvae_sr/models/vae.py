@@ -34,6 +34,7 @@ class VAE(GenerativeModel):
         squash: end `fixed_gaussian` in a sigmoid.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -51,8 +52,9 @@ class VAE(GenerativeModel):
         squash: bool = False,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior)
+        super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
         self.assemble(
             widths=[width],
             groups=[1],

@@ -30,9 +30,18 @@ def enlarge(lr: Tensor, scale: int, mode: str = "bicubic") -> Tensor:
     Raises:
         ValueError: for an unknown mode.
     """
+    return F.interpolate(lr, scale_factor=scale, **ENLARGEMENTS[checked_enlargement(mode)])
+
+
+def checked_enlargement(mode: str) -> str:
+    """The mode, if `enlarge` knows it.
+
+    Raises:
+        ValueError: for an unknown mode.
+    """
     if mode not in ENLARGEMENTS:
         raise ValueError(f"enlargement must be one of {tuple(ENLARGEMENTS)}, not {mode!r}")
-    return F.interpolate(lr, scale_factor=scale, **ENLARGEMENTS[mode])
+    return mode
 
 
 def reflect(picture: Tensor, padding: tuple[int, int, int, int]) -> Tensor:

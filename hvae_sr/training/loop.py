@@ -382,10 +382,9 @@ def _model(recipe: Recipe) -> SuperResolutionModel:
     if not issubclass(cls, GenerativeModel):
         raise TrainingError(f"a {recipe.model} has no use for a regression network")
     network = load(recipe.regression)
-    nested = {"model_class": type(network).__name__, **network.config}
-    model = cls(**recipe.arguments, regression=nested)
-    assert model.regression is not None
-    model.regression.load_state_dict(network.state_dict())
+    model = cls(**recipe.arguments, base_model=network.full_config)
+    assert model.base_model is not None
+    model.base_model.load_state_dict(network.state_dict())
     return model
 
 
