@@ -78,7 +78,13 @@ def _from_2(config: dict[str, Any]) -> dict[str, Any]:
 
 # From each older format to the next one: configs, and names of tensors of the package's classes.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
-RENAMED: dict[int, list[tuple[str, str]]] = {2: [(r"(^|\.)regression\.", r"\1base_model.")]}
+RENAMED: dict[int, list[tuple[str, str]]] = {
+    2: [
+        (r"(^|\.)regression\.", r"\1base_model."),
+        (r"(^|\.)bottom_up\.", r"\1encoder."),
+        (r"(^|\.)top_down\.", r"\1decoder."),
+    ]
+}
 
 
 def current_name(tensor: str, version: int) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ import hvae_sr
 from hvae_sr.degradations import get_degradation
 from hvae_sr.evaluation import bounds, cards, metrics, report
 from hvae_sr.evaluation.baselines import LinearMMSE, interpolations
+from hvae_sr.models.latent import ActiveUnits, mean_shifts
+from hvae_sr.nn.latents import DiagonalGaussian
 from hvae_sr.nn.noise import Noise
 
 ROOT = Path(__file__).parent.parent
@@ -137,7 +140,7 @@ def test_many_draws_make_the_bound_of_all_their_weights(name):
     with torch.inference_mode():
         weights = torch.cat(
             [
-                torch.stack([model.bound(*pair, noise).importance_weight for _ in range(9)])
+                torch.stack([model.elbo(*pair, noise).log_importance_weight for _ in range(9)])
                 for pair in pairs
             ],
             dim=1,
@@ -154,7 +157,7 @@ def test_active_units_are_those_whose_means_move():
     signs = torch.tensor([1.0, -1.0] * 4)
     means[:, 0, 0, 0] = 5 + 0.2 * signs
     means[:, 0, 1, 1] = 0.05 * signs
-    activity = bounds.Activity()
+    activity = ActiveUnits()
     for part in means.split(3):
         activity.add([part, part.flip(1)])
     assert activity.units == [[2, 3, 3], [2, 3, 3]]
@@ -163,12 +166,31 @@ def test_active_units_are_those_whose_means_move():
     assert activity.units == activity.active == []
 
 
+def test_a_posterior_that_follows_its_prior_is_not_active():
+    """However far both move with the image, the shift between them stays."""
+    model, hr = shaken(tiny_hvae(), 0.3), random_pictures(6, 3, 16, 16)
+    with torch.no_grad():
+        bound = model.elbo(hr, model.degradation(hr), Noise(0))
+    assert bound.latents[1].prior.mean.var(dim=0).max() > 0.01
+    followed = []
+    for latent in bound.latents:
+        mean = latent.prior.mean + 0.5 * latent.prior.std
+        q = DiagonalGaussian(mean, latent.prior.std)
+        followed.append(replace(latent, posterior=q))
+    activity, means = ActiveUnits(), ActiveUnits()
+    activity.add(mean_shifts([replace(bound, latents=followed)]))
+    means.add([latent.posterior.mean for latent in followed])
+    assert activity.active == [0, 0, 0]
+    assert max(means.active) > 0
+
+
 def test_units_of_a_sleeping_model_are_inactive():
     model, hr = tiny_hvae(), random_pictures(4, 3, 16, 16)
     with torch.no_grad():
-        for levels in model.top_down.levels:
+        for levels in model.decoder.levels:
             for group in levels:
                 group.posterior.last.weight.zero_()
+                group.posterior.last.bias.zero_()
     measured = bounds.measure(model, [(hr, model.degradation(hr))])
     assert measured.units == [[2, 4, 4], [2, 8, 8], [2, 8, 8]]
     assert measured.active == [0, 0, 0]

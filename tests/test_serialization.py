@@ -33,7 +33,7 @@ from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import MODELS
 
 CONFIG, WEIGHTS = serialization.CONFIG, serialization.WEIGHTS
-KEY = "top_down.levels.0.0.project.weight"
+KEY = "decoder.levels.0.0.project.weight"
 
 
 def edit(folder: Path, **changes: Any) -> Path:
@@ -410,7 +410,12 @@ class TestFormat2:
         config = {**older(json.loads((folder / CONFIG).read_text())), "format_version": 2}
         (folder / CONFIG).write_text(json.dumps(config))
         state = load_file(folder / WEIGHTS)
-        renamed = {key.replace("base_model.", "regression."): state[key] for key in state}
+        names = {"base_model.": "regression.", "encoder.": "bottom_up.", "decoder.": "top_down."}
+        renamed = {}
+        for key, value in state.items():
+            for new, older_name in names.items():
+                key = key.replace(new, older_name)
+            renamed[key] = value
         save_file(renamed, folder / WEIGHTS)
         return folder
 

@@ -290,6 +290,8 @@ def _bits(
 ) -> dict[str, dict[str, Any]]:
     """Bits of x given y (or of x), of y where the model has p(y), and their sum over x.
 
+    A joint model has one figure, of x: its bound is of x and y together, and y follows from x.
+
     Of photographs the centre is taken: the encoder needs an HR picture's worth of features.
     """
     assert model.degradation is not None
@@ -299,10 +301,10 @@ def _bits(
         for hr in references.on(model.device)
     ]
     pairs = [(hr, model.degradation(hr) if model.is_conditional else None) for hr in every]
-    name = "x given y" if model.is_conditional else "x"
+    name = "x given y" if model.is_conditional and not model.is_joint else "x"
     shown = tqdm(pairs, desc=f"bits of {name}", unit="batch")
     bits = {name: asdict(measure(model, shown, draws=draws, seed=seed))}
-    if model.lr_prior is not None:
+    if model.lr_prior is not None and not model.is_joint:
         small: list[tuple[Tensor, Tensor | None]] = [
             (lr, None) for _, lr in pairs if lr is not None and _fits(model.lr_prior, lr)
         ]

@@ -10,12 +10,11 @@ in Chira et al., "Image Super-Resolution With Deep Variational Autoencoders", EC
 
 from typing import Any
 
-from hvae_sr.models.hierarchy import Choices
-from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.models.hierarchy import Choices, HierarchicalVAE
 from hvae_sr.nn import distributions
 
 
-class HVAE(GenerativeModel):
+class HVAE(HierarchicalVAE):
     """p(x | y) = integral of p(x | z, y) prod_i p(z_i | z_<i, y) over latents, coarse to fine.
 
     Everything is convolutional, so weights trained on 8x8 -> 32x32 run on any picture. With

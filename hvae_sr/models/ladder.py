@@ -19,8 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hvae_sr.models.hierarchy import Choices, Merge
-from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.models.hierarchy import Choices, HierarchicalVAE, Merge
 from hvae_sr.nn import distributions
 from hvae_sr.nn.latents import DiagonalGaussian
 
@@ -42,7 +41,7 @@ class PrecisionWeighted(Merge):
         return precision_weighted(DiagonalGaussian.from_raw(raw), prior)
 
 
-class LadderVAE(GenerativeModel):
+class LadderVAE(HierarchicalVAE):
     """p(x | y) with latents of which each hears only the one above it, and y.
 
     Every level sees features of y, enlarged on the way down; apart from those, all that a latent

@@ -1,68 +1,134 @@
-"""What every VAE of the family can do: bound, draw, sample, encode, decode.
+"""What every VAE can do, derived once from what a paper is.
 
-A subclass says how the parts look (`assemble`); how they work together is written here once.
+A paper writes two passes and a likelihood:
+
+    bottom_up(hr, lr) -> activations               what the encoder says of the images
+    top_down(lr, activations or None, source)      one pass for posterior, prior and given latents
+        -> features, [LatentSample]
+    log_likelihood(features, hr, lr) -> nats       of everything observed
+
+From these follow, here, for all papers alike: the ELBO, the importance-weighted bound, training,
+samples, encoding and decoding, and which latent units are active.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from hvae_sr.errors import ModelError
-from hvae_sr.models.base import SuperResolutionModel, factors
-from hvae_sr.models.hierarchy import (
-    STARTS,
-    BottomUp,
-    Choices,
-    Evidence,
-    FromConstant,
-    FromLR,
-    Guide,
-    LatentGroup,
-    Level,
-    TopDown,
-)
+from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import find
-from hvae_sr.nn.distributions import FixedGaussian, Likelihood, bits_per_dim
-from hvae_sr.nn.latents import LatentSample
-from hvae_sr.nn.layers import depth_to_space, residuals
+from hvae_sr.nn.distributions import Likelihood, bits_per_dim
+from hvae_sr.nn.latents import LatentSample, LatentSource, Temperature
+from hvae_sr.nn.layers import within
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import checked_enlargement, enlarge, quantise
 
-Temperature = float | Sequence[float]
+ACTIVE = 0.01  # variance over images from which a latent unit counts as active
+ACTIVITY_DRAWS = 16  # of what lies above a latent, over which its shift is averaged
 
 
 @dataclass
-class Bound:
-    """One evaluation of the ELBO; all in nats per picture, (N,).
+class Level:
+    """One resolution of a hierarchy, as data.
 
     Args:
-        distortion: -log p(x | z, y) of the posterior draw.
-        rates: KL of each group, coarse to fine.
-        latents: what each group drew.
-        mean: the decoded picture (N, 3, H, W) in [0, 1], not clipped.
+        width: channels of the state.
+        groups: number of latent groups.
+        blocks: residual cells of the bottom-up pass.
+        factor: how many times finer than the level above, along each side.
+    """
+
+    width: int
+    groups: int
+    blocks: int
+    factor: int
+
+    def __post_init__(self) -> None:
+        within("groups", self.groups)
+
+
+@dataclass
+class Start:
+    """Where a top-down pass starts.
+
+    Args:
+        state: (N, width, h, w) at the coarsest level.
+        base: the image that the likelihood's means are offsets from, (N, 3, H, W) in [-1, 1].
+    """
+
+    state: Tensor
+    base: Tensor
+
+
+@dataclass
+class Activations:
+    """What the bottom-up pass says of a batch of images.
+
+    Args:
+        start: where the top-down pass starts.
+        levels: features by the index of the level, each (N, width, h, w).
+        of_lr: what is said of the LR images, by a model that describes these too.
+    """
+
+    start: Start
+    levels: dict[int, Tensor]
+    of_lr: "Activations | None" = None
+
+
+@dataclass
+class Features:
+    """What a top-down pass says of its images.
+
+    Args:
+        state: the last state, (N, width, h, w).
+        raw: parameters of the likelihood, (N, channels, H, W).
+        base: see `Start`.
+        of_lr: what is said of the LR images, by a model that describes these too.
+    """
+
+    state: Tensor
+    raw: Tensor
+    base: Tensor
+    of_lr: "Features | None" = None
+
+
+@dataclass
+class ELBO:
+    """One evaluation of the bound; all in nats per image, (N,).
+
+    Args:
+        distortion: -log p of what is observed, given the latents of one posterior draw.
+        latents: what each latent drew, coarse to fine.
+        features: what was decoded; see `GenerativeModel.mean`.
     """
 
     distortion: Tensor
-    rates: list[Tensor]
     latents: list[LatentSample]
-    mean: Tensor
+    features: Features
+
+    @property
+    def rates(self) -> list[Tensor]:
+        """KL of each latent, coarse to fine."""
+        return [latent.kl for latent in self.latents]
 
     @property
     def rate(self) -> Tensor:
         return torch.stack(self.rates).sum(dim=0)
 
     @property
-    def elbo(self) -> Tensor:
+    def value(self) -> Tensor:
+        """The bound itself: -distortion - rate."""
         return -self.distortion - self.rate
 
     @property
-    def importance_weight(self) -> Tensor:
-        """log p(x, z | y) - log q(z | x, y) of the drawn z, in nats: (N,).
+    def log_importance_weight(self) -> Tensor:
+        """log p(x, z | y) - log q(z | x, y) of the drawn z, over every latent, in nats: (N,).
 
         Its log-mean-exp over draws is the bound of Burda et al. 2016.
         """
@@ -74,24 +140,25 @@ class Bound:
         return ratio - self.distortion
 
 
-UNCONDITIONAL_LOG_SCALE = -1.0  # without a base picture, errors start as large as pictures
-
-
 class GenerativeModel(SuperResolutionModel):
-    """A hierarchical latent variable model p(x | y), or p(x) when it starts from a constant.
+    """A latent variable model p(x | y), or p(x) when it starts from a constant.
+
+    Subclasses set `likelihood`, `levels` and `reduction` and write `bottom_up` and `top_down`.
 
     Args:
         scale, degradation: see `SuperResolutionModel`.
-        lr_prior: config of the model p(y) that `sample` draws LR pictures from, or None. Since y
-            is a function of x, log p(x) = log p(y) + log p(x | y) exactly.
+        lr_prior: config of the model p(y) that `sample` draws LR images from, or None. Since y is
+            a function of x, log p(x) = log p(y) + log p(x | y) exactly.
         base_model: config of the deterministic network whose image the means are offsets from, or
             None for interpolation. The latents then describe what regression cannot know.
         enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     is_stochastic = True
+    is_joint: ClassVar[bool] = False  # whether its bound and its samples are of x and y together
+    likelihood: Likelihood
     levels: list[Level]
-    encodes_once = True  # whether all draws of a picture share what the encoders say
+    reduction: int  # HR pixels per pixel of the coarsest level
 
     def __init__(
         self,
@@ -106,84 +173,29 @@ class GenerativeModel(SuperResolutionModel):
         self.lr_prior = _prior_of_lr(lr_prior) if lr_prior is not None else None
         self.base_model = self._checked_base(base_model) if base_model is not None else None
 
-    def assemble(
-        self,
-        *,
-        widths: list[int],
-        groups: list[int],
-        blocks: list[int],
-        choices: Choices,
-        start: str,
-        start_blocks: int,
-        likelihood: Likelihood,
-        encoder_cell: str | None = None,
-        finish_blocks: int = 0,
-    ) -> None:
-        """Build the parts from per-level lists, coarse to fine.
+    def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
+        """HR images (N, 3, H, W) in [0, 1] and their LR versions -> what posteriors see of them."""
+        raise NotImplementedError
+
+    def top_down(
+        self, lr: Tensor | None, activations: Activations | None, source: LatentSource
+    ) -> tuple[Features, list[LatentSample]]:
+        """From the coarsest latent to the image.
 
         Args:
-            widths, groups, blocks: see `Level`.
-            choices: what the paper decides about its latents.
-            start: what the top-down state starts from, of `STARTS`.
-            start_blocks: residual cells of the LR encoder.
-            likelihood: p(x | z).
-            encoder_cell: kind of the encoders' cells; left out, that of `choices`.
-            finish_blocks: residual cells after the last latent.
-
-        Raises:
-            ValueError: for lists of different lengths, more levels than the scale has steps, or
-                an unknown choice.
+            lr: LR images (N, 3, h, w) in [0, 1], None for models without one.
+            activations: of the images to encode; None draws from the prior.
+            source: of the latents.
         """
-        if not len(widths) == len(groups) == len(blocks) >= 1:
-            raise ValueError("widths, groups and blocks need one entry per level")
-        if start not in STARTS:
-            raise ValueError(f"start must be one of {STARTS}, not {start!r}")
-        if self.scale == 1 and start == "lr":
-            raise ValueError("scale 1 has no LR picture to start from: use start='constant'")
-        if self.base_model is not None and start != "lr":
-            raise ValueError("base_model: only a model that starts from the LR picture has a base")
-        steps = factors(self.scale)
-        if start == "constant":
-            steps = (steps + [2] * len(widths))[: max(len(steps), len(widths) - 1)]
-        if len(widths) > len(steps) + 1:
-            raise ValueError(f"x{self.scale} has {len(steps) + 1} levels, not {len(widths)}")
-        inner, tail = steps[: len(widths) - 1], steps[len(widths) - 1 :]
-        self.levels = [
-            Level(*level) for level in zip(widths, groups, blocks, [1, *inner], strict=True)
-        ]
-        self.reduction = math.prod(steps)  # HR pixels per pixel of the coarsest level
-        stem = math.prod(tail)
-        self.is_conditional = start == "lr"
-        if not self.is_conditional:
-            likelihood.initial_log_scale = UNCONDITIONAL_LOG_SCALE
-        cell, activation = encoder_cell or choices.cell, choices.activation
-        self.start: nn.Module = (
-            FromLR(widths[0], start_blocks, cell, activation)
-            if self.is_conditional
-            else FromConstant(widths[0])
-        )
-        inputs = 6 if self.is_conditional else 3
-        self.bottom_up = self._bottom_up_pass(inputs, stem, cell, choices)
-        if self.base_model is not None:
-            _amplify_errors(self.bottom_up, stem, likelihood)
-        depth = max(1, sum(groups))
-        self.top_down = TopDown(
-            self.levels,
-            [self._groups(level, depth, choices) for level in self.levels],
-            choices.links,
-            residuals(choices.cell, widths[-1], finish_blocks, activation),
-        )
-        self.likelihood = likelihood
-        head = nn.Conv2d(widths[-1], likelihood.channels * stem**2, 1)
-        nn.init.normal_(head.weight, std=1e-3 if not _squashed(likelihood) else 0.05)
-        nn.init.zeros_(head.bias)  # type: ignore[arg-type]
-        self.head = nn.Sequential(nn.SiLU(), head, depth_to_space(stem))
+        raise NotImplementedError
 
-    def _bottom_up_pass(self, inputs: int, stem: int, cell: str, choices: Choices) -> BottomUp:
-        return BottomUp(self.levels, inputs, stem, cell, choices.activation)
+    def log_likelihood(self, features: Features, hr: Tensor, lr: Tensor | None) -> Tensor:
+        """Log-likelihood of everything observed, in nats per image: (N,)."""
+        return self.likelihood.log_prob(features.raw, features.base, 2 * hr - 1)
 
-    def _groups(self, level: Level, depth: int, choices: Choices) -> list[LatentGroup]:
-        return [LatentGroup(level.width, depth, choices) for _ in range(level.groups)]
+    def mean(self, features: Features) -> Tensor:
+        """The likelihood's expected image (N, 3, H, W), in [0, 1] but for overshoots."""
+        return (self.likelihood.mean(features.raw, features.base) + 1) / 2
 
     @property
     def groups(self) -> int:
@@ -196,39 +208,35 @@ class GenerativeModel(SuperResolutionModel):
         return max(1, self.reduction // self.scale)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """LR (N, 3, h, w) in [0, 1] -> the picture at temperature 0, (N, 3, H, W)."""
+        """LR (N, 3, h, w) in [0, 1] -> the image at temperature 0, (N, 3, H, W)."""
         return self.draw(lr, 1, 0.0, Noise())[:, 0]
 
-    def bound(self, hr: Tensor, lr: Tensor | None = None, noise: Noise | None = None) -> Bound:
-        """One posterior draw and its ELBO terms.
+    def elbo(self, hr: Tensor, lr: Tensor | None = None, noise: Noise | None = None) -> ELBO:
+        """One posterior draw and its terms of the bound.
 
         Args:
             hr: (N, 3, H, W) in [0, 1], exactly multiples of 1 / 255.
             lr: its LR version; left out by models that start from a constant.
             noise: source of the posterior draw.
         """
-        return next(self.bounds(hr, lr, noise))
+        return next(self.elbos(hr, lr, noise))
 
-    def bounds(
+    def elbos(
         self, hr: Tensor, lr: Tensor | None = None, noise: Noise | None = None, draws: int = 1
-    ) -> Iterator[Bound]:
-        """Several posterior draws of the same pictures, one after another.
+    ) -> Iterator[ELBO]:
+        """Several posterior draws of the same images, one after another; see `elbo`."""
+        activations = self.bottom_up(hr, lr)
+        noise = noise or Noise()
+        for _ in range(draws):
+            features, latents = self.top_down(lr, activations, LatentSource(noise))
+            yield ELBO(-self.log_likelihood(features, hr, lr), latents, features)
 
-        Args:
-            hr, lr, noise: see `bound`.
-            draws: how many.
-        """
-        guide = Guide(noise=noise or Noise())
-        for draw in range(draws):
-            if draw == 0 or not self.encodes_once:
-                state, base = self._observe(hr, lr, guide)
-            yield self._bound(hr, state, base, guide)
-
-    def _bound(self, hr: Tensor, state: Tensor, base: Tensor, guide: Guide) -> Bound:
-        h, latents = self.top_down(state, guide)
-        raw = self.head(h)
-        distortion = -self.likelihood.log_prob(raw, base, 2 * hr - 1)
-        return Bound(distortion, [z.kl for z in latents], latents, self._picture(raw, base))
+    def importance_weighted(
+        self, hr: Tensor, lr: Tensor | None = None, *, draws: int, noise: Noise | None = None
+    ) -> Tensor:
+        """The importance-weighted bound of Burda et al. 2016 with `draws` draws, in nats: (N,)."""
+        weights = [bound.log_importance_weight for bound in self.elbos(hr, lr, noise, draws)]
+        return torch.stack(weights).logsumexp(dim=0) - math.log(draws)
 
     def loss(
         self,
@@ -243,17 +251,15 @@ class GenerativeModel(SuperResolutionModel):
         """Beta-ELBO in bits per dimension of `hr`, with optional terms.
 
         Args:
-            hr, lr: see `bound`.
+            hr, lr: see `elbo`.
             beta: weight of the rate (Higgins et al. 2017).
-            free_bits: bits per dimension each group may use at no cost (Kingma et al. 2016).
-            mse_weight: weight of the reconstruction's mean squared error, pictures in [0, 1].
-            prior_weight: weight of the error of the picture decoded from the prior at
+            free_bits: bits per dimension each latent may use at no cost (Kingma et al. 2016).
+            mse_weight: weight of the reconstruction's mean squared error, images in [0, 1].
+            prior_weight: weight of the error of the image decoded from the prior at
                 temperature 0, on half the batch (Sohn et al. 2015); it keeps the prior path as
                 good as a regression network. The unit is bits: 0.5 log2 of the squared error.
         """
-        guide = Guide()
-        state, base = self._observe(hr, lr, guide)
-        bound = self._bound(hr, state, base, guide)
+        bound = self.elbo(hr, lr)
         distortion = bits_per_dim(bound.distortion, hr).mean()
         rates = torch.stack([bits_per_dim(rate, hr).mean() for rate in bound.rates])
         objective = distortion + beta * rates.clamp_min(free_bits).sum()
@@ -263,14 +269,15 @@ class GenerativeModel(SuperResolutionModel):
             "rate": rates.sum().detach(),
         }
         if mse_weight:
-            error = F.mse_loss(bound.mean, hr)
+            error = F.mse_loss(self.mean(bound.features), hr)
             objective = objective + mse_weight * error
             terms["mse"] = error.detach()
         if prior_weight:
-            half = (hr.shape[0] + 1) // 2
-            error = F.mse_loss(
-                self._decoded(state[:half], base[:half], self._guide(0.0)), hr[:half]
-            )
+            half = hr[: (hr.shape[0] + 1) // 2]
+            shape = (len(half), half.shape[-2], half.shape[-1])
+            source = LatentSource(temperature=0.0, shape=shape)
+            features, _ = self.top_down(lr[: len(half)] if lr is not None else None, None, source)
+            error = F.mse_loss(self.mean(features), half)
             objective = objective + prior_weight * 0.5 * error.log2()
             terms["psnr_prior"] = -10 * error.detach().log10()
         return {"loss": objective, **terms}
@@ -279,29 +286,22 @@ class GenerativeModel(SuperResolutionModel):
         """LR (N, 3, h, w) -> (N, num_samples, 3, H, W); LR features are computed once.
 
         A model that starts from a constant sees y only through its encoder: it encodes the
-        bicubic enlargement and decodes draws of that posterior, as the study did.
+        enlargement and decodes draws of that posterior, as the study did.
         """
         if self.degradation is None:
-            raise ValueError("a model of LR pictures has nothing to upscale")
-        guide = self._guide(temperature, noise)
+            raise ValueError("a model of LR images has nothing to upscale")
+        source = self._source(temperature, noise, num_samples=num_samples)
+        activations = None
         if not self.is_conditional:
-            rows = quantise(enlarge(lr, self.scale, self.enlargement)).repeat_interleave(
-                num_samples, dim=0
-            )
-            state, base = self._observe(rows, None, guide)
-            return self._decoded(state, base, guide).unflatten(0, (-1, num_samples))
-        state, base = self._begin(lr, None, guide)
-        if num_samples > 1:
-            state = state.repeat_interleave(num_samples, dim=0)
-            base = base.repeat_interleave(num_samples, dim=0)
-        return self._decoded(state, base, guide).unflatten(0, (-1, num_samples))
+            activations = self.bottom_up(quantise(enlarge(lr, self.scale, self.enlargement)))
+        features, _ = self.top_down(lr, activations, source)
+        return self.mean(features).unflatten(0, (-1, num_samples))
 
     @torch.inference_mode()
     def reconstruct(self, hr: Tensor, lr: Tensor | None = None) -> Tensor:
-        """Encode a picture to its posterior means and decode it again: (N, 3, H, W)."""
-        guide = self._guide(0.0)
-        state, base = self._observe(hr, lr, guide)
-        return self._decoded(state, base, guide).clamp(0, 1)
+        """Encode an image to its posterior means and decode it again: (N, 3, H, W)."""
+        features, _ = self.top_down(lr, self.bottom_up(hr, lr), self._source(0.0))
+        return self.mean(features).clamp(0, 1)
 
     @torch.inference_mode()
     def encode(
@@ -314,9 +314,9 @@ class GenerativeModel(SuperResolutionModel):
         generator: torch.Generator | None = None,
     ) -> list[Tensor]:
         """HR (N, 3, H, W) and its LR version -> posterior latents, coarse to fine."""
-        guide = self._guide(temperature, Noise(generator if generator is not None else seed))
-        state, _ = self._observe(hr, lr, guide)
-        return [latent.z for latent in [*guide.before, *self.top_down(state, guide)[1]]]
+        source = self._source(temperature, Noise(generator if generator is not None else seed))
+        _, latents = self.top_down(lr, self.bottom_up(hr, lr), source)
+        return [latent.z for latent in latents]
 
     @torch.inference_mode()
     def decode(
@@ -328,11 +328,11 @@ class GenerativeModel(SuperResolutionModel):
         seed: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Latents, coarse to fine -> pictures (N, 3, H, W); missing ones come from the prior.
+        """Latents, coarse to fine -> images (N, 3, H, W); missing ones come from the prior.
 
         Args:
             latents: as `encode` returns them, or only the first few.
-            lr: the LR picture, unless the model starts from a constant.
+            lr: the LR image, unless the model starts from a constant.
             temperature: for the latents drawn here; one number, or one per level.
 
         Raises:
@@ -340,21 +340,13 @@ class GenerativeModel(SuperResolutionModel):
         """
         if len(latents) > self.groups:
             raise ValueError(f"{len(latents)} latents given, the model has {self.groups} groups")
-        guide = self._guide(
-            temperature, Noise(generator if generator is not None else seed), latents
-        )
-        if lr is not None:
-            state, base = self._begin(lr, None, guide)
-        elif latents and not self.is_conditional:
-            first = next(index for index, level in enumerate(self.levels) if level.groups)
-            above = math.prod(level.factor for level in self.levels[: first + 1])
-            n, _, height, width = latents[0].shape
-            scale = self.reduction // above
-            like = latents[0].new_zeros(n, 3, height * scale, width * scale)
-            state, base = self._begin(None, like, guide)
-        else:
-            raise ValueError("decode needs the LR picture, or latents of an unconditional model")
-        return self._decoded(state, base, guide).clamp(0, 1)
+        shape = self._shape_of(latents) if lr is None and not self.is_conditional else None
+        if lr is None and shape is None:
+            raise ValueError("decode needs the LR image, or latents of an unconditional model")
+        noise = Noise(generator if generator is not None else seed)
+        source = self._source(temperature, noise, given=latents, shape=shape)
+        features, _ = self.top_down(lr, None, source)
+        return self.mean(features).clamp(0, 1)
 
     @torch.inference_mode()
     def sample(
@@ -367,11 +359,11 @@ class GenerativeModel(SuperResolutionModel):
         generator: torch.Generator | None = None,
         noise: Noise | None = None,
     ) -> Tensor:
-        """Pictures from nothing: y from p(y), rounded to 8 bits, then x from p(x | y).
+        """Unconditional samples: y from p(y), rounded to 8 bits, then x from p(x | y).
 
         Args:
             num_samples: how many.
-            size: (height, width) of the pictures.
+            size: (height, width) of the images.
             temperature: one number, or one per level of p(x | y) (p(y) then takes the first).
             seed, generator: what the draws come from.
             noise: where the draws come from instead, one for each latent in turn, those of p(y)
@@ -386,30 +378,51 @@ class GenerativeModel(SuperResolutionModel):
         """
         if noise is None:
             noise = Noise(generator if generator is not None else seed)
-        guide = self._guide(temperature, noise)
-        state, base = self._from_nothing(num_samples, size, guide)
-        return self._decoded(state, base, guide).clamp(0, 1)
-
-    def _from_nothing(
-        self, num_samples: int, size: tuple[int, int], guide: Guide
-    ) -> tuple[Tensor, Tensor]:
-        """What `_begin` gives, for LR pictures drawn from p(y) where the model needs them."""
         height, width = size
-        step = self.scale if self.is_conditional else self.reduction
+        source = self._source(temperature, noise, shape=(num_samples, height, width))
+        lr = None
+        step = self.scale * self.size_multiple if self.is_conditional else self.reduction
         if height % step or width % step:
             raise ValueError(f"size must be a multiple of {step}, not {size}")
-        if not self.is_conditional:
-            like = torch.zeros(num_samples, 3, height, width, device=self.device)
-            return self._begin(None, like, guide)
-        if self.lr_prior is None:
-            raise ModelError("this model has no p(y) to draw LR pictures from: give it one")
-        lr = self.lr_prior.sample(
-            num_samples,
-            size=(height // step, width // step),
-            temperature=guide.temperature(0),
-            noise=guide.noise,
+        if self.is_conditional and not self.is_joint:
+            if self.lr_prior is None:
+                raise ModelError("this model has no p(y) to draw LR images from: give it one")
+            lr = quantise(
+                self.lr_prior.sample(
+                    num_samples,
+                    size=(height // self.scale, width // self.scale),
+                    temperature=source.temperature_at(0),
+                    noise=noise,
+                )
+            )
+        features, _ = self.top_down(lr, None, source)
+        return self.mean(features).clamp(0, 1)
+
+    def _shape_of(self, latents: Sequence[Tensor]) -> tuple[int, int, int] | None:
+        """(N, H, W) of the images that the first of the latents belongs to, if there is one."""
+        if not latents:
+            return None
+        first = next(index for index, level in enumerate(self.levels) if level.groups)
+        finer = math.prod(level.factor for level in self.levels[: first + 1])
+        n, _, height, width = latents[0].shape
+        scale = self.reduction // finer
+        return n, height * scale, width * scale
+
+    def _source(
+        self,
+        temperature: Temperature,
+        noise: Noise | None = None,
+        *,
+        given: Sequence[Tensor] = (),
+        num_samples: int = 1,
+        shape: tuple[int, int, int] | None = None,
+    ) -> LatentSource:
+        levels = len(self.levels)
+        if not isinstance(temperature, int | float) and len(temperature) != levels:
+            raise ValueError(f"give one temperature, or one for each of the {levels} levels")
+        return LatentSource(
+            noise, temperature=temperature, given=given, num_samples=num_samples, shape=shape
         )
-        return self._begin(quantise(lr), None, guide)
 
     def with_lr_prior(self, prior: "GenerativeModel") -> Self:
         """The same model with `prior` as its p(y); weights are shared, not copied.
@@ -436,69 +449,68 @@ class GenerativeModel(SuperResolutionModel):
             raise ValueError("base_model: a network of the same scale and degradation is needed")
         return network.requires_grad_(False)
 
-    def _begin(self, lr: Tensor | None, hr: Tensor | None, guide: Guide) -> tuple[Tensor, Tensor]:
-        """First top-down state, and the base picture in [-1, 1] that means are offsets from."""
-        picture = self._enlarged(lr) if lr is not None and self.scale > 1 else hr
-        if picture is None:
-            raise ValueError("this model needs an LR picture")
-        n, _, height, width = picture.shape
-        state = self.start(lr, (n, height // self.reduction, width // self.reduction))
-        return state, 2 * picture - 1 if self.is_conditional else torch.zeros_like(picture)
 
-    def _observe(self, hr: Tensor, lr: Tensor | None, guide: Guide) -> tuple[Tensor, Tensor]:
-        """What `_begin` gives; from now on the guide's posteriors see `hr`."""
-        state, base = self._begin(lr, hr, guide)
-        guide.evidence = self._evidence(hr, base, guide)
-        return state, base
+class ActiveUnits:
+    """Counts active units over images, from running sums.
 
-    def _enlarged(self, lr: Tensor) -> Tensor:
-        return (
-            self.base_model(lr)
-            if self.base_model is not None
-            else enlarge(lr, self.scale, self.enlargement)
-        )
-
-    def _evidence(self, hr: Tensor, base: Tensor, guide: Guide) -> dict[int, Evidence]:
-        x = 2 * hr - 1
-        seen = torch.cat([x, x - base], dim=1) if self.is_conditional else x
-        return self.bottom_up(seen, guide)
-
-    def _decoded(self, state: Tensor, base: Tensor, guide: Guide) -> Tensor:
-        h, _ = self.top_down(state, guide)
-        return self._picture(self.head(h), base)
-
-    def _picture(self, raw: Tensor, base: Tensor) -> Tensor:
-        return (self.likelihood.mean(raw, base) + 1) / 2
-
-    def _guide(
-        self,
-        temperature: Temperature,
-        noise: Noise | None = None,
-        latents: Sequence[Tensor] = (),
-    ) -> Guide:
-        levels = len(self.levels)
-        if isinstance(temperature, int | float):
-            temperatures: Sequence[float] = [float(temperature)] * levels
-        else:
-            temperatures = list(temperature)
-        if len(temperatures) != levels:
-            raise ValueError(f"give one temperature, or one for each of the {levels} levels")
-        return Guide(latents=latents, temperatures=temperatures, noise=noise or Noise())
-
-
-def _amplify_errors(bottom_up: BottomUp, stem: int, likelihood: Likelihood) -> None:
-    """Let the posteriors hear the errors of the base picture as loudly as the picture itself.
-
-    A trained network leaves errors so small that young posteriors would not notice them.
+    A unit is one latent number, a channel at a place. It is active when the shift of its
+    posterior, (posterior mean - prior mean) / prior std, averaged over draws of what lies above,
+    varies over images by more than 0.01: a posterior that follows its prior is not active, however
+    far both move (after Burda et al. 2016, whose priors stand still).
     """
-    first = bottom_up.stem[1]
-    assert isinstance(first, nn.Conv2d)
-    with torch.no_grad():
-        first.weight[:, 3 * stem**2 :] *= math.exp(-likelihood.initial_log_scale)
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: list[Tensor] = []
+        self.squares: list[Tensor] = []
+        self.comparable = True
+
+    def add(self, shifts: list[Tensor]) -> None:
+        """Mean shifts of a batch of images: (N, latent, H, W) for each latent."""
+        shifts = [shift.double() for shift in shifts]
+        sums, squares = [s.sum(dim=0) for s in shifts], [s.square().sum(dim=0) for s in shifts]
+        if self.count and [s.shape for s in sums] != [s.shape for s in self.sums]:
+            self.comparable = False
+        if self.comparable:
+            self.sums = summed(self.sums, sums)
+            self.squares = summed(self.squares, squares)
+        self.count += len(shifts[0]) if shifts else 0
+
+    @property
+    def units(self) -> list[list[int]]:
+        """Shape of each latent; nothing when images differ in size."""
+        return [list(total.shape) for total in self.sums] if self.comparable else []
+
+    @property
+    def active(self) -> list[int]:
+        """How many units of each latent are active; nothing when images differ in size."""
+        if not self.comparable:
+            return []
+        variances = [
+            square / self.count - (total / self.count).square()
+            for total, square in zip(self.sums, self.squares, strict=True)
+        ]
+        return [int((variance > ACTIVE).sum()) for variance in variances]
 
 
-def _squashed(likelihood: Likelihood) -> bool:
-    return isinstance(likelihood, FixedGaussian) and likelihood.squash
+def mean_shifts(bounds: Iterable[ELBO]) -> list[Tensor]:
+    """(posterior mean - prior mean) / prior std of each latent, averaged over draws."""
+    sums: list[Tensor] = []
+    draws = 0
+    for bound in bounds:
+        sums = summed(sums, [_shift(latent) for latent in bound.latents])
+        draws += 1
+    return [total / draws for total in sums]
+
+
+def _shift(latent: LatentSample) -> Tensor:
+    assert latent.posterior is not None
+    return (latent.posterior.mean - latent.prior.mean) / latent.prior.std
+
+
+def summed(sums: list[Tensor], values: list[Tensor]) -> list[Tensor]:
+    """Sums so far, none at first, and the next values."""
+    return [a + b for a, b in zip(sums, values, strict=True)] if sums else values
 
 
 def _nested(config: dict[str, Any]) -> SuperResolutionModel:

@@ -19,8 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.models.hierarchy import Choices, Merge
-from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.models.hierarchy import Choices, HierarchicalVAE, Merge
 from hvae_sr.nn import distributions
 from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian, softplus
 
@@ -69,7 +68,7 @@ def convolutions(network: nn.Module) -> list[Tensor]:
     return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
-class NVAE(GenerativeModel):
+class NVAE(HierarchicalVAE):
     """p(x | y) with many groups of latents at one resolution.
 
     Args:
@@ -114,13 +113,13 @@ class NVAE(GenerativeModel):
             encoder_cell="plain",
         )
         self.spectral_weight = spectral_weight
-        self.spectral_norms = SpectralNorms(self.top_down) if spectral_weight else None
+        self.spectral_norms = SpectralNorms(self.decoder) if spectral_weight else None
 
     def loss(self, hr: Tensor, lr: Tensor | None = None, **weights: float) -> dict[str, Tensor]:
         """`GenerativeModel.loss`, and the spectral regularisation where it is asked for."""
         terms = super().loss(hr, lr, **weights)
         if self.spectral_norms is None:
             return terms
-        spectral = self.spectral_norms(self.top_down).sum()
+        spectral = self.spectral_norms(self.decoder).sum()
         penalty = self.spectral_weight * spectral
         return {**terms, "loss": terms["loss"] + penalty, "spectral": spectral.detach()}

@@ -7,12 +7,11 @@ Structured Output Representation using Deep Conditional Generative Models", Neur
 
 from typing import Any
 
-from hvae_sr.models.hierarchy import Choices
-from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.models.hierarchy import Choices, HierarchicalVAE
 from hvae_sr.nn import distributions
 
 
-class VAE(GenerativeModel):
+class VAE(HierarchicalVAE):
     """One level at LR resolution, one group: `latent` channels, 3 x 8 x 8 = 192 for 8x8 inputs.
 
     The default is conditional: prior p(z | y), decoder p(x | z, y) with a learned scale. The

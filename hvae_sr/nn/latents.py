@@ -1,7 +1,9 @@
 """Diagonal Gaussian latents: their draws, densities and divergence, in float32 and nats."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -67,3 +69,84 @@ class LatentSample:
     kl: Tensor
     prior: DiagonalGaussian
     posterior: DiagonalGaussian | None = None
+
+
+Temperature = float | Sequence[float]
+
+
+class LatentSource:
+    """Where a top-down pass takes its latents from: given values first, then draws.
+
+    One source serves one pass. The pass asks for its latents in order, coarse to fine.
+
+    Args:
+        noise: of the draws.
+        temperature: scale of the standard deviations: one number, or one per level.
+        given: values of the first latents; None, or the end of the list, leaves one to the draws.
+        num_samples: draws for each image of the batch, see `repeat`.
+        shape: (N, H, W) of the images, for a pass that is given neither an LR image nor
+            activations.
+    """
+
+    def __init__(
+        self,
+        noise: Noise | None = None,
+        *,
+        temperature: Temperature = 1.0,
+        given: Sequence[Tensor | None] = (),
+        num_samples: int = 1,
+        shape: tuple[int, int, int] | None = None,
+    ):
+        self.noise = noise or Noise()
+        self.temperature = temperature
+        self.num_samples = num_samples
+        self.shape = shape
+        self._given: Iterator[Tensor | None] = iter(given)
+
+    def temperature_at(self, level: int) -> float:
+        """The temperature of a level, counted from the coarsest."""
+        if isinstance(self.temperature, int | float):
+            return float(self.temperature)
+        return self.temperature[level]
+
+    def of_another_pass(self, shape: tuple[int, int, int] | None) -> Self:
+        """For a pass that comes before this one: the same noise and given latents.
+
+        Its temperature is this one's at the coarsest level.
+        """
+        other = type(self)(
+            self.noise,
+            temperature=self.temperature_at(0),
+            num_samples=self.num_samples,
+            shape=shape,
+        )
+        other._given = self._given
+        return other
+
+    def repeat(self, x: Tensor) -> Tensor:
+        """What is computed once for each image -> once for each draw: (N, ...) -> (N S, ...)."""
+        return x if self.num_samples == 1 else x.repeat_interleave(self.num_samples, dim=0)
+
+    def draw(
+        self,
+        prior: DiagonalGaussian,
+        posterior: DiagonalGaussian | None = None,
+        level: int = 0,
+        drawn: Tensor | None = None,
+    ) -> LatentSample:
+        """The next latent: a given value, or a draw from the posterior, or else from the prior.
+
+        Args:
+            prior, posterior: both (N S, latent, H, W).
+            level: whose temperature counts.
+            drawn: a value that was drawn from this posterior before.
+        """
+        given = next(self._given, None)
+        z = given if given is not None else drawn
+        if z is None:
+            z = (posterior or prior).sample(self.noise, self.temperature_at(level))
+        if posterior is None:
+            kl = prior.mean.new_zeros(len(prior.mean))
+        else:
+            kl = posterior.kl(prior).sum(dim=(1, 2, 3))
+        return LatentSample(z, kl, prior, posterior)
