@@ -55,6 +55,12 @@ def main(
     regression: Annotated[
         str | None, typer.Option(help="Trained network that gives an HVAE its base picture.")
     ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Weights of EfficientNet-Lite0, for a loss on features.")
+    ] = None,
+    feature_weight: Annotated[
+        float | None, typer.Option(help="Weight of that loss at the end of the run.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, data order and noise.")] = 0,
     precision: Annotated[str, typer.Option(help="no, tf32, bf16 or fp16.")] = "no",
     accumulate: Annotated[int, typer.Option(help="Batches per optimiser step.")] = 1,
@@ -84,6 +90,7 @@ def main(
         "validation": validation,
         "init": init,
         "regression": regression,
+        "feature_weight": feature_weight,
     }
     recipe = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
     terms: dict[str, Any] = {
@@ -109,6 +116,7 @@ def main(
         anneal_minutes=anneal_minutes,
         resume=resume,
         save_every=save_every,
+        features=features,
     )
     command = shlex.join(["python", "train.py", *sys.argv[1:]])
     try:

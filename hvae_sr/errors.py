@@ -27,3 +27,7 @@ class TrainingError(HvaeSrError, RuntimeError):
 
 class HubError(HvaeSrError, OSError):
     """A hub cannot be reached, refuses, or does not have what was asked for."""
+
+
+class MetricError(HvaeSrError, RuntimeError):
+    """A metric needs a package or weights that are not there, or images it cannot compare."""

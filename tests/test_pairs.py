@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import pairs
+from benchmarks import degradations, pairs
 from hvae_sr.degradations.blind import Blind
 
 
@@ -83,3 +83,16 @@ def test_folders_without_usable_images_are_refused(tmp_path: Path, capsys):
     (tmp_path / "broken.png").write_bytes(b"no image")
     assert pairs.main(arguments) == 1
     assert "broken.png" in capsys.readouterr().err
+
+
+def test_a_sheet_shows_each_photograph_under_both_strengths(tmp_path: Path, capsys):
+    pytest.importorskip("av")
+    photograph(tmp_path / "a.png", 300, 200)
+    photograph(tmp_path / "b.png", 200, 300)
+    out = tmp_path / "sheet.png"
+    arguments = [str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--out", str(out)]
+    assert degradations.main(arguments) == 0
+    side, gap = degradations.SIDE, degradations.GAP
+    assert Image.open(out).size == (8 * side + 7 * gap, 2 * side + gap)
+    assert degradations.main([str(tmp_path / "absent.png"), "--out", str(out)]) == 1
+    assert "absent.png" in capsys.readouterr().err

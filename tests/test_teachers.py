@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import random_pictures
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import teach
 from benchmarks.teachers import dat, x4plus
+from benchmarks.teachers.target import TextureOnStructure, gaussian_blur
+from hvae_sr.training import feature_loss
 
 
 def pictures(*sizes: tuple[int, int]) -> list[np.ndarray]:
@@ -148,3 +152,104 @@ def test_an_unknown_benchmark_lists_those_there_are(capsys):
     assert "teach" in capsys.readouterr().err
     assert benchmarks.main(["--help"]) == 0
     assert "teach" in capsys.readouterr().out
+
+
+def waves(period: float) -> torch.Tensor:
+    return torch.sin(2 * torch.pi / period * torch.arange(128.0)).mul(0.2).expand(1, 3, 128, -1)
+
+
+def test_the_blur_of_the_rule_is_scipy_s():
+    image = random_pictures(1, 3, 40, 40)
+    expected = np.stack(
+        [gaussian_filter(c, 2.0, mode="nearest", radius=6) for c in image[0].double().numpy()]
+    )
+    assert np.allclose(gaussian_blur(image, 2.0)[0].numpy(), expected, atol=1e-5)
+
+
+def test_the_target_has_the_teacher_s_texture_on_the_original_s_structure():
+    rule = TextureOnStructure(sigma=4.0, original=0.0)
+    slow, fast = waves(64), waves(4)
+    target = rule(0.4 + fast, 0.5 + slow)  # a teacher that is too dark, smooth, with grain
+    assert (target - (0.5 + slow + fast)).abs()[..., 16:-16].max() < 0.02
+    assert (rule(0.5 + fast, 0.5 + waves(5)) - 0.5 - fast).abs()[..., 16:-16].max() < 0.01
+
+
+def test_the_share_of_the_original_goes_from_none_to_all():
+    teacher, clean = random_pictures(2, 3, 20, 20).split(1)
+    assert torch.equal(TextureOnStructure(2.0, 1.0)(teacher, clean), clean)
+    none, half = (TextureOnStructure(2.0, share)(teacher, clean) for share in (0.0, 0.5))
+    inside = (none > 0.01) & (none < 0.99)
+    assert torch.allclose(half[inside], (0.5 * none + 0.5 * clean)[inside], atol=1e-6)
+    assert torch.allclose(TextureOnStructure(2.0, 0.3)(clean, clean), clean, atol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [(0.0, 0.1), (float("nan"), 0.1), (4.0, 1.1)])
+def test_a_rule_that_is_none_is_refused(arguments: tuple[float, float]):
+    with pytest.raises(ValueError, match=r"must be a positive number|is a share"):
+        TextureOnStructure(*arguments)
+
+
+def test_targets_are_written_for_all_that_the_teacher_answered(tmp_path: Path):
+    teacher, clean = np.stack(pictures((16, 12), (16, 12))), np.stack(pictures(*[(16, 12)] * 3))[1:]
+    np.save(tmp_path / "teacher.npy", teacher)
+    np.save(tmp_path / "hr.npy", np.concatenate([clean, clean]))
+    assert teach.main(["target", str(tmp_path), "--sigma", "2", "--original", "0.25"]) == 0
+    x, y = (torch.from_numpy(a).permute(0, 3, 1, 2) / 255 for a in (teacher, clean))
+    expected = TextureOnStructure(2.0, 0.25)(x, y).mul(255).permute(0, 2, 3, 1)
+    target = np.load(tmp_path / "target.npy")
+    assert target.shape == teacher.shape
+    assert np.abs(target - expected.numpy()).max() < 0.51
+
+
+@pytest.fixture
+def loss(tmp_path: Path) -> feature_loss.FeatureLoss:
+    """With random weights of EfficientNet-Lite0, packed and read again."""
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    torch.manual_seed(0)
+    network = package.EfficientNet.from_name("efficientnet-lite0")
+    weights = network.state_dict()
+    stem = weights["_conv_stem.weight"]  # of another memory layout, as in the published file
+    weights["_conv_stem.weight"] = stem.contiguous(memory_format=torch.channels_last)
+    torch.save(weights, tmp_path / "lite0.pth")
+    packed = str(tmp_path / "packed.safetensors")
+    assert teach.main(["pack-features", str(tmp_path / "lite0.pth"), packed]) == 0
+    return feature_loss.load(Path(packed))
+
+
+def test_features_are_the_package_s_own_after_blocks_1_3_and_5(loss, tmp_path: Path):
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0").eval()
+    network.load_state_dict(torch.load(tmp_path / "lite0.pth", weights_only=True))
+    images = random_pictures(2, 3, 64, 48)
+    x = network._swish(network._bn0(network._conv_stem((images - loss.mean) / loss.std)))
+    expected = []
+    for block in network._blocks[:6]:
+        x = block(x)
+        expected.append(x)
+    for mine, theirs in zip(loss.features(images), expected[1::2], strict=True):
+        torch.testing.assert_close(mine, theirs)
+    whole = feature_loss.load(tmp_path / "lite0.pth")
+    torch.testing.assert_close(whole(images, images.flip(0)), loss(images, images.flip(0)))
+
+
+def test_the_loss_is_relative_and_teaches_the_estimate_only(loss):
+    target = random_pictures(2, 3, 32, 32).requires_grad_()
+    estimate = (target.detach() * 0.9).requires_grad_()
+    assert loss(target, target) == 0
+    value = loss.train()(estimate, target)
+    value.backward()
+    assert value > 0 and target.grad is None
+    assert estimate.grad is not None and estimate.grad.abs().sum() > 0
+    assert not loss.training and not any(p.requires_grad for p in loss.parameters())
+    ratios = [
+        (f - g).abs().mean() / g.abs().mean()
+        for f, g in zip(loss.features(estimate), loss.features(target), strict=True)
+    ]
+    torch.testing.assert_close(value, torch.stack(ratios).sum())
+
+
+def test_weights_of_another_network_are_refused(loss, tmp_path: Path):
+    torch.save({"_conv_stem.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"lacks .* of EfficientNet-Lite0"):
+        feature_loss.load(tmp_path / "other.pth")

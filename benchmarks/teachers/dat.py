@@ -51,7 +51,7 @@ def build(scale: int, tile: int) -> nn.Module:
 def pack(checkpoint: Path, scale: int, out: Path) -> None:
     """A published .pth -> its parameters and running statistics, float32, as safetensors."""
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["params"]
-    kept = {name: t for name, t in weights.items() if not name.endswith(COMPUTED)}
+    kept = {n: t.contiguous() for n, t in weights.items() if not n.endswith(COMPUTED)}
     save_file(kept, out, {"scale": str(scale), "source": SOURCE})
 
 

@@ -46,12 +46,31 @@ def evaluate(
     ] = None,
     iw: Annotated[int, typer.Option(min=1, help="Draws of the importance-weighted bound.")] = 1,
     seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="One that needs a trained network: feature-distance or frechet-distance (extra "
+            "`metrics`), lpips, dists or fid (weights downloaded at first use); may be given "
+            "several times."
+        ),
+    ] = None,
+    prior_samples: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Compare so many samples of p(x) with the data, and --train-data where that is "
+            "few, by --metric frechet-distance or fid.",
+        ),
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Write OUT.json and OUT.md as well as printing.")
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Score a model beside interpolation, back-projection and linear MMSE."""
+    """Score a model beside interpolation, back-projection and linear MMSE.
+
+    Of generative models also bits/dim, the texture of samples and their calibration.
+    """
     from hvae_sr.evaluation import report
     from hvae_sr.hub import load
 
@@ -62,7 +81,14 @@ def evaluate(
     ]
     training = _training(train_data, data_root)
     results = report.evaluate_all(
-        loaded, references, training=training, samples=samples, draws=iw, seed=seed
+        loaded,
+        references,
+        training=training,
+        samples=samples,
+        draws=iw,
+        seed=seed,
+        metrics=metric or (),
+        prior_samples=prior_samples,
     )
     text = report.markdown(results)
     print(text)

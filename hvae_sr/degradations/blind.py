@@ -30,7 +30,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hvae_sr.degradations.base import Degradation, register_degradation
-from hvae_sr.nn.resize import quantise
 
 Range = tuple[float, float]
 Step = Callable[[Tensor], Tensor]  # one image (3, h, w) in [0, 1] -> one, perhaps of another size
@@ -197,11 +196,12 @@ class Blind(Degradation):
         small = (height // self.scale, width // self.scale)
         draws = Draws(seed)
         if draws.chance(self.clean):
-            return quantise(resize(hr, small, "bicubic", antialias=True))
-        image = hr.cpu()
-        for step in self._steps(draws, (height, width), small):
-            image = step(image).clamp(0, 1)
-        return quantise(image).to(hr)
+            image = resize(hr.cpu(), small, "bicubic", antialias=True)
+        else:
+            image = hr.cpu()
+            for step in self._steps(draws, (height, width), small):
+                image = step(image).clamp(0, 1)
+        return from_array(to_array(image)).to(hr)
 
     def _steps(self, draws: "Draws", large: tuple[int, int], small: tuple[int, int]) -> list[Step]:
         first, second = self.first, self.second

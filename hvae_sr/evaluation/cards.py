@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hvae_sr.cards import CARD, NOTES, RESULTS, SAMPLES, TRAINING, citation
 from hvae_sr.errors import ModelError
-from hvae_sr.evaluation import showcase
+from hvae_sr.evaluation import learned, showcase
 from hvae_sr.evaluation.report import CROP, by_set, markdown, space_of
 from hvae_sr.hub import bundled, load
 from hvae_sr.models.registry import MODELS
@@ -289,7 +289,7 @@ def _command(sets: dict[str, dict[str, Any]]) -> str:
     """The arguments of `hvae-sr evaluate` that make these results again."""
     first = next(iter(sets.values()))
     draws = max((bits.get("draws", 1) for bits in first.get("bits", {}).values()), default=1)
-    weights = f" --iw {draws}" if draws > 1 else ""
+    weights = (f" --iw {draws}" if draws > 1 else "") + learned.options(first)
     if space_of(first) == "rgb":
         return f"--data test.npy --train-data train.npy{weights}"
     samples = f" --samples {first['samples']}" if "samples" in first else ""

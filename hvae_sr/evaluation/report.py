@@ -1,7 +1,8 @@
 """One evaluator for every model: the numbers of a card, as JSON and as Markdown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hvae_sr import data, pictures
-from hvae_sr.errors import DataError
+from hvae_sr.errors import DataError, ModelError
+from hvae_sr.evaluation import learned, texture
 from hvae_sr.evaluation.baselines import LinearMMSE, field_bicubic, interpolations
 from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.metrics import SPACES, Scores, score
@@ -135,6 +137,8 @@ def evaluate(
     samples: int | None = None,
     draws: int = 1,
     seed: int = 0,
+    metrics: Sequence[str] = (),
+    prior_samples: int = 0,
 ) -> dict[str, Any]:
     """Score a model beside the classic baselines; see `markdown` for what is in the result.
 
@@ -146,9 +150,14 @@ def evaluate(
             thumbnails and 8 for photographs.
         draws: posterior draws of the importance-weighted bound.
         seed: of all draws.
+        metrics: names in `hvae_sr.evaluation.learned`, which need trained networks.
+        prior_samples: how many samples of p(x) to compare with the references, and with training
+            pictures where these are few; 0 draws none.
 
     Raises:
         DataError: for pictures too small to be scored.
+        MetricError: when a metric's network, weights or images are not there.
+        ModelError: for samples of p(x) of a model that has none.
         ValueError: when the model has no LR input to upscale, or for fewer than 2 samples.
     """
     if model.degradation is None:
@@ -165,8 +174,14 @@ def evaluate(
     linear = (
         LinearMMSE(training.float().div(255), model.degradation) if training is not None else None
     )
+    panel = learned.Panel(metrics, model.device, references.count, references.name)
+    prior: dict[str, Any] = {}
+    if prior_samples:
+        prior["prior_samples"] = panel.of_samples(
+            _with_prior(model), prior_samples, _real(references, training, model.device), seed
+        )
     totals: dict[str, dict[str, float]] = {}
-    deviation = 0.0
+    figures = texture.SampleFigures(samples)
     shown = tqdm(
         references.on(model.device),
         total=len(references.batches),
@@ -177,14 +192,17 @@ def evaluate(
         rgb = hr.expand(-1, 3, -1, -1)
         lr = model.degradation(rgb)
         answers = _baselines(lr, model, references.space, linear)
-        given, spread = _answers(model, lr, samples, seed)
+        given, drawn = _answers(model, lr, samples, seed)
         answers |= given
-        deviation += spread * len(hr)
+        if drawn is not None:
+            figures.add(rgb, given["T = 0"], given["T = 0.8"], drawn)
         if isinstance(model, GenerativeModel) and references.space == "rgb":
             condition = lr if model.is_conditional else None
             answers["reconstruction"] = model.reconstruct(rgb, condition)
         for name, picture in answers.items():
             _add(totals, name, score(picture, hr, lr, model.degradation, references.space))
+        panel.add(answers, rgb)
+    learned_scores = panel.results()
     count = references.count
     report: dict[str, Any] = {
         "model_class": type(model).__name__,
@@ -197,14 +215,31 @@ def evaluate(
         "pictures": count,
         "seed": seed,
         "hardware": hardware(model.device),
-        "scores": {name: _means(sums, count) for name, sums in totals.items()},
+        "scores": {
+            name: _means(sums, count) | learned_scores[name] for name, sums in totals.items()
+        },
     }
     if isinstance(model, GenerativeModel):
         report["samples"] = samples
         report["draws"] = draws
-        report["sample_deviation"] = 255 * deviation / count
+        report |= figures.result()
         report["bits"] = _bits(model, references, draws, seed)
-    return report
+    return report | prior
+
+
+def _with_prior(model: SuperResolutionModel) -> GenerativeModel:
+    if not isinstance(model, GenerativeModel):
+        raise ModelError(f"a {type(model).__name__} has no p(x) to draw samples from")
+    return model
+
+
+def _real(
+    references: References, training: Tensor | None, device: torch.device
+) -> Iterator[Tensor]:
+    """The references, then training pictures: batches (N, 3, H, W) in [0, 1] on a device."""
+    more = References([] if training is None else list(training.split(100)), "training pictures")
+    for batch in chain(references.on(device), more.on(device)):
+        yield batch.expand(-1, 3, -1, -1)
 
 
 def evaluate_all(
@@ -243,14 +278,14 @@ def _baselines(
 @torch.inference_mode()
 def _answers(
     model: SuperResolutionModel, lr: Tensor, count: int, seed: int
-) -> tuple[dict[str, Tensor], float]:
-    """Every named answer (N, 3, H, W), and the mean per-pixel deviation of T = 1 samples.
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Every named answer (N, 3, H, W), and the samples at T = 1 (N, count, 3, H, W), if any.
 
     The T = 1 answer is the first of the samples behind the mean: nothing is drawn twice.
     """
     best = model.upscale(lr)
     if not isinstance(model, GenerativeModel):
-        return {"model": best, "model, projected": _projected(model, best, lr)}, 0.0
+        return {"model": best, "model, projected": _projected(model, best, lr)}, None
     samples = model.upscale(lr, num_samples=count, temperature=1.0, seed=seed)
     plausible = model.upscale(lr, num_samples=1, temperature=0.8, seed=seed)[:, 0]
     mean = samples.mean(dim=1)
@@ -263,7 +298,7 @@ def _answers(
         "T = 0.8, projected": _projected(model, plausible, lr),
         f"mean of {count}, projected": _projected(model, mean, lr),
     }
-    return answers, float(samples.std(dim=1).mean())
+    return answers, samples
 
 
 @torch.inference_mode()
@@ -360,6 +395,7 @@ def _section(report: dict[str, Any]) -> str:
     columns += [] if photographs else [("MSE", "mse", ".4f")]
     sharp = any("sharpness" in scores for scores in report["scores"].values())
     columns += [("sharpness", "sharpness", ".2f")] if sharp else []
+    columns += learned.columns(report)
     lines = [
         f"x{report['scale']}, degradation `{report['degradation']}`, {report['pictures']:,} "
         f"pictures of {report['data']}; {convention(report)}, averaged per picture."
@@ -377,6 +413,8 @@ def _section(report: dict[str, Any]) -> str:
     lines += [
         "",
         f"Per-pixel standard deviation of T = 1 samples: {report['sample_deviation']:.1f} of 255.",
+        *texture.markdown(report),
+        *learned.markdown(report),
         "",
         f"| bits per colour value{crops} | total = distortion + rate | importance-weighted "
         "| rates |",

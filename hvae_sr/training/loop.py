@@ -20,8 +20,11 @@ from hvae_sr.degradations.blind import Blind
 from hvae_sr.errors import DataError, TrainingError
 from hvae_sr.hub import load
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.hierarchy import LatentGroup
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.models.registry import MODELS
+from hvae_sr.nn.distributions import Likelihood
+from hvae_sr.nn.layers import Residual
 from hvae_sr.training import checkpoints
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
@@ -50,6 +53,7 @@ class Options:
             repeated exactly.
         resume: go on from the newest checkpoint of `out`.
         log_every, save_every: in steps.
+        features: weights of EfficientNet-Lite0 for the recipe's loss on features.
         quiet: show no progress bar.
     """
 
@@ -64,18 +68,35 @@ class Options:
     resume: bool = False
     log_every: int = 50
     save_every: int = 500
+    features: Path | None = None
     quiet: bool = False
 
 
 class Criterion(nn.Module):
-    """`model.loss` as a forward pass, which is what distributed wrappers and compilers hook."""
+    """`model.loss` as a forward pass, which is what distributed wrappers and compilers hook.
 
-    def __init__(self, model: SuperResolutionModel):
+    Args:
+        model: what is trained.
+        features: a loss on features of images, see `hvae_sr.training.feature_loss`. It and the mean
+            absolute error then take the place of `model.loss`.
+    """
+
+    def __init__(self, model: SuperResolutionModel, features: nn.Module | None = None):
         super().__init__()
         self.model = model
+        self.features = features
 
     def forward(self, batch: data.Batch, weights: dict[str, Any]) -> dict[str, Tensor]:
         hr, lr, _ = batch
+        if self.features is not None:
+            image = self.model(lr)
+            pixels, features = nn.functional.l1_loss(image, hr), self.features(image, hr)
+            error = nn.functional.mse_loss(image.detach(), hr)
+            return {
+                "loss": pixels + weights["features"] * features,
+                "features": features.detach(),
+                "psnr": -10 * error.log10(),
+            }
         if lr is None:
             assert isinstance(self.model, GenerativeModel)
             return self.model.loss(hr, **weights)
@@ -162,10 +183,13 @@ class Trainer:
         if isinstance(self.model, GenerativeModel) and self.held_out.target is not None:
             raise TrainingError("a likelihood is of original pictures: leave out the targets")
         self.optimizer = _optimizer(self.model, recipe)
-        criterion: nn.Module = Criterion(self.model)
+        if isinstance(self.model, GenerativeModel) and options.features:
+            raise TrainingError("a loss on features is for deterministic models")
+        self.features = _features(options.features, self.device) if options.features else None
+        criterion: nn.Module = Criterion(self.model, self.features)
         self.criterion, self.optimizer = self.accelerator.prepare(criterion, self.optimizer)
-        self.loss = torch.compile(self.criterion) if options.compile else self.criterion
         self.ema = EMA(self.model, recipe.ema)
+        self.loss = compiled(self.criterion) if options.compile else self.criterion
         self.step, self.minutes, self.skipped = 0, 0.0, 0
         if existing:
             state = checkpoints.restore(self.accelerator, self.ema.model, existing)
@@ -244,7 +268,7 @@ class Trainer:
             place = (self.step * options.accumulate + part) * world + rank
             batch = self.batch(place, size)
             with self.accelerator.accumulate(self.criterion), self.accelerator.autocast():
-                terms = self.loss(batch, recipe.loss_arguments(self.progress))
+                terms = self.loss(batch, self._weights(self.progress))
                 self.accelerator.backward(terms["loss"])
             for key, value in terms.items():
                 sums[key] = sums.get(key, 0) + value.detach() / options.accumulate
@@ -259,6 +283,12 @@ class Trainer:
         self.ema.update(self.model)
         sums["gradient_norm"] = torch.where(finite, norm, 0.0)
         return sums, finite
+
+    def _weights(self, progress: float) -> dict[str, float]:
+        """Weights of the loss's terms at a point of the run."""
+        if self.features is not None:
+            return {"features": self.recipe.feature_weight_at(progress)}
+        return self.recipe.loss_arguments(progress)
 
     def batch(self, place: int, size: int) -> data.Batch:
         """Pictures in [0, 1] on the device, turned; LR versions that are not given are made."""
@@ -291,12 +321,11 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """Loss terms of the averaged weights on the held-out pictures, same noise every time."""
         torch.manual_seed(self.options.seed)
-        criterion = Criterion(self.ema.model)  # type: ignore[arg-type]
+        criterion = Criterion(self.ema.model, self.features)  # type: ignore[arg-type]
         sums: dict[str, Tensor] = {}
         for place, pixels in enumerate(self.held_out.split(self.recipe.batch_size)):
             batch = self._pair(pixels, VALIDATION + place)
-            weights = self.recipe.loss_arguments(1.0)
-            for key, value in criterion(batch, weights).items():
+            for key, value in criterion(batch, self._weights(1.0)).items():
                 sums[key] = sums.get(key, 0) + value * len(pixels.hr) / len(self.held_out.hr)
         return {f"validation_{key}": float(value) for key, value in sums.items()}
 
@@ -373,6 +402,38 @@ class Trainer:
             "torch": torch.__version__,
             "hvae_sr": hvae_sr.__version__,
         }
+
+
+def _features(weights: Path, device: torch.device) -> nn.Module:
+    """The loss on features.
+
+    Raises:
+        TrainingError: when the network's package or its weights are missing.
+    """
+    from hvae_sr.training import feature_loss
+
+    try:
+        return feature_loss.load(weights).to(device)
+    except (ModuleNotFoundError, OSError, ValueError) as error:
+        raise TrainingError(f"features need EfficientNet-Lite0: {error}") from error
+
+
+def compiled(criterion: nn.Module) -> nn.Module:
+    """`criterion`, with `torch.compile` over what repeats in it, or over all of it.
+
+    A deep hierarchy as a whole takes minutes to compile; its cells and latent groups are of few
+    kinds, each of which is compiled once.
+    """
+    modules = list(criterion.modules())
+    parts = [module for module in modules if isinstance(module, Residual | LatentGroup)]
+    if not parts:
+        return torch.compile(criterion)  # type: ignore[return-value]
+    for part in parts:
+        part.compile(dynamic=False)
+    for module in modules:
+        if isinstance(module, Likelihood):
+            module.log_prob = torch.compile(module.log_prob, dynamic=False)  # type: ignore[method-assign]
+    return criterion
 
 
 def _model(recipe: Recipe) -> SuperResolutionModel:
