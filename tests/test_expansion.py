@@ -47,6 +47,14 @@ def test_the_merged_model_computes_what_the_expanded_one_does():
     }
 
 
+def test_widening_a_trained_model_changes_nothing_it_computes():
+    model = EDSR(**PLAIN)
+    lr = random_pictures(2, 3, 7, 9)
+    before = model(lr)
+    expansion.expand(model)
+    assert torch.allclose(model(lr), before, atol=1e-6)
+
+
 def test_an_expanded_weight_is_three_convolutions_in_a_row_beside_one():
     weight = nn.Conv2d(5, 6, 3).weight.detach()
     wide = expansion.Expansion(weight)

@@ -61,7 +61,7 @@ def colours(monkeypatch) -> Iterator[None]:
 
 
 def references(count: int = 12) -> report.References:
-    return report.References(list(DeadLeaves(32).batch(0, 0, count).split(5)), "leaves")
+    return report.References(list(DeadLeaves(32).batch(0, 0, count).hr.split(5)), "leaves")
 
 
 def test_the_frechet_distance_of_independent_features_has_a_closed_form():
@@ -92,7 +92,7 @@ def test_the_frechet_distance_of_a_set_from_itself_is_nothing():
 
 
 def test_the_frechet_distance_agrees_with_torchmetrics():
-    real, fake = (DeadLeaves(16).batch(seed, 0, 40).float() / 255 for seed in (0, 1))
+    real, fake = (DeadLeaves(16).batch(seed, 0, 40).hr.float() / 255 for seed in (0, 1))
     theirs = FrechetInceptionDistance(feature=Colours(), normalize=True)
     theirs.update(real, real=True)
     theirs.update(fake**2, real=False)
@@ -115,7 +115,7 @@ def test_metrics_stand_in_the_report_and_its_table(colours):
 
 def test_batches_make_no_difference(colours):
     names = ("feature-distance", "frechet-distance")
-    whole = report.References([DeadLeaves(32).batch(0, 0, 12)], "leaves")
+    whole = report.References([DeadLeaves(32).batch(0, 0, 12).hr], "leaves")
     model = tiny_srcnn().eval()
     a, b = (report.evaluate(model, each, metrics=names) for each in (whole, references()))
     for name in names:
@@ -130,7 +130,7 @@ def test_none_is_measured_unasked(colours):
 
 def test_samples_of_p_x_are_compared_as_a_set(colours):
     model = shaken(tiny_hvae().with_lr_prior(tiny_lr_prior())).eval()
-    training = DeadLeaves(32).batch(1, 0, 9)
+    training = DeadLeaves(32).batch(1, 0, 9).hr
     options = {"metrics": ["frechet-distance"], "prior_samples": 8, "samples": 2}
     result, again = (
         report.evaluate(model, references(), training=training, **options) for _ in range(2)
@@ -207,7 +207,7 @@ def test_lpips_is_torchmetrics_own_image_by_image(monkeypatch):
     torch.manual_seed(0)
     monkeypatch.setattr(lpips, "_get_tv_model_features", lambda net, pretrained: features)
     features = alexnet(weights=None).features
-    a, b = (DeadLeaves(64).batch(seed, 0, 3).float() / 255 for seed in (0, 1))
+    a, b = (DeadLeaves(64).batch(seed, 0, 3).hr.float() / 255 for seed in (0, 1))
     whole = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)(a, b)
     learned._lpips.cache_clear()
     try:
@@ -231,7 +231,7 @@ def test_dists_is_torchmetrics_own_image_by_image(monkeypatch):
     torch.manual_seed(0)
     features = vgg.make_layers(vgg.cfgs["D"])
     monkeypatch.setattr(dists, "vgg16", lambda weights: SimpleNamespace(features=features))
-    a, b = (DeadLeaves(64).batch(seed, 0, 2).float() / 255 for seed in (0, 1))
+    a, b = (DeadLeaves(64).batch(seed, 0, 2).hr.float() / 255 for seed in (0, 1))
     learned._dists.cache_clear()
     try:
         each = learned._dists(CPU)(a, b)

@@ -86,7 +86,7 @@ def test_autocast_and_gradients_do_not_touch_what_is_measured(network):
 
 
 def test_evaluate_takes_both_distances_of_this_network(network):
-    images = DeadLeaves(32).batch(0, 0, 4)
+    images = DeadLeaves(32).batch(0, 0, 4).hr
     references = report.References([images], "leaves")
     model = tiny_srcnn().eval()
     result = report.evaluate(model, references, metrics=["feature-distance"])

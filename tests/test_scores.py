@@ -33,7 +33,7 @@ GOLDEN = {
 
 def leaves(count: int = 1, side: int = 96, seed: int = 0) -> torch.Tensor:
     """Procedural pictures in colour, uint8 (count, 3, side, side)."""
-    return DeadLeaves(side).batch(seed, 0, count)
+    return DeadLeaves(side).batch(seed, 0, count).hr
 
 
 def write_folder(folder: Path, *sizes: tuple[int, int], grey: bool = False) -> Path:

@@ -129,7 +129,7 @@ def test_samples_that_all_equal_the_original():
 
 
 def test_reports_of_generative_models_show_texture_and_calibration():
-    references = report.References([DeadLeaves(32).batch(0, 0, 3)], "leaves")
+    references = report.References([DeadLeaves(32).batch(0, 0, 3).hr], "leaves")
     results = report.evaluate(shaken(tiny_hvae()).eval(), references, samples=4)
     rows = results["texture"]
     assert list(rows) == ["original", "T = 0.8", "T = 1"]
@@ -140,7 +140,7 @@ def test_reports_of_generative_models_show_texture_and_calibration():
 
 
 def test_reports_of_models_of_one_answer_and_older_reports_do_not():
-    references = report.References([DeadLeaves(32).batch(0, 0, 1)], "leaves")
+    references = report.References([DeadLeaves(32).batch(0, 0, 1).hr], "leaves")
     results = report.evaluate(tiny_srcnn().eval(), references)
     assert "texture" not in results and "Calibration" not in report.markdown(results)
     assert texture.markdown({"samples": 8, "sample_deviation": 1.0}) == []

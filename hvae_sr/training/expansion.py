@@ -39,6 +39,11 @@ class Expansion(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         return weight + self.branch()
 
+    @torch.no_grad()
+    def right_inverse(self, merged: Tensor) -> Tensor:
+        """The W whose sum with the branch is `merged`: widening changes no trained network."""
+        return merged - self.branch()
+
 
 def expand(model: nn.Module) -> None:
     """Widen every 3x3 convolution of `model` that keeps its number of channels, in place."""
