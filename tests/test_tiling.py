@@ -13,7 +13,9 @@ from conftest import (
     shaken,
     smooth_pictures,
     tiny_hvae,
+    tiny_lr_prior,
     tiny_srcnn,
+    tiny_srvae,
     tiny_study_vae,
 )
 from PIL import Image
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from hvae_sr.errors import ModelError, PictureError
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.nn.latents import LatentSource
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import quantise
 from hvae_sr.nn.windows import RAMP, smallest_tile, windows
@@ -332,7 +335,6 @@ class TestUpscaler:
         samples = model.upscale(lr, num_samples=3, temperature=0.7, seed=4)
         assert isinstance(found.images, Tensor) and torch.equal(found.images, samples)
         assert isinstance(found.mean, Tensor) and torch.allclose(found.mean, samples.mean(dim=1))
-        assert torch.allclose(found.std, samples.std(dim=1))
         assert (found.temperature, found.seed) == (0.7, 4)
         assert model.degradation is not None
         shrunk = model.degradation.linear(quantise(samples[1, 2:]))
@@ -356,8 +358,7 @@ class TestUpscaler:
 
     def test_a_model_with_one_answer_is_sure_of_it(self):
         model, lr = tiny_srcnn(), smooth_pictures(1, 3, 4, 4)
-        found = Upscaler(model)(lr)
-        assert not found.std.any()
+        assert Upscaler(model)(lr).std is None
         with pytest.raises(ValueError, match="one answer"):
             Upscaler(model)(lr, num_samples=8)
 
@@ -377,3 +378,68 @@ class TestUpscaler:
         assert Upscaler(model)(lr).lr_psnr is None
         with pytest.raises(ValueError, match="'blind' is not linear"):
             model.upscale(lr, consistent=True)
+
+
+class TestDecode:
+    """Samples of the likelihood, and the deviation that counts it in."""
+
+    def test_a_sample_of_the_likelihood_has_8_bit_values(self):
+        model, lr = shaken(tiny_hvae()), smooth_pictures(2, 3, 5, 6)
+        drawn = model.upscale(lr, num_samples=3, temperature=1.0, seed=0, decode="sample")
+        assert torch.allclose(drawn * 255, (drawn * 255).round(), atol=1e-3)
+        mean = model.upscale(lr, num_samples=3, temperature=1.0, seed=0)
+        assert not torch.allclose(drawn, mean, atol=0.02)
+        again = model.upscale(lr, num_samples=3, temperature=1.0, seed=0, decode="sample")
+        assert torch.equal(drawn, again)
+
+    def test_at_temperature_zero_both_are_the_best_guess(self):
+        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        assert torch.equal(model.upscale(lr, decode="sample"), model.upscale(lr))
+
+    def test_tiles_change_nothing(self):
+        """The likelihood's noise belongs to HR pixels as the latents' noise belongs to places."""
+        model, lr = shaken(tiny_hvae(), 0.02), smooth_pictures(1, 3, 60, 70)
+        wanted = {"temperature": 1.0, "seed": 3, "decode": "sample"}
+        whole, tiled = model.upscale(lr, **wanted), model.upscale(lr, tile=least(model), **wanted)
+        assert (whole - tiled).abs().mean() < 2e-4
+        assert ((whole - tiled).abs() > 2 / 255).float().mean() < 1e-3
+
+    def test_what_is_neither_is_refused(self):
+        with pytest.raises(ValueError, match="decode must be one of"):
+            tiny_hvae().upscale(torch.zeros(1, 3, 4, 4), decode="mode")
+        with pytest.raises(ValueError, match="one answer"):
+            tiny_srcnn().upscale(torch.zeros(1, 3, 4, 4), decode="sample")
+
+    def test_unconditional_samples_may_be_drawn_from_the_likelihood(self):
+        model = shaken(tiny_hvae()).with_lr_prior(shaken(tiny_lr_prior()))
+        for joint in (model, shaken(tiny_srvae())):
+            drawn = joint.sample(2, size=(16, 16), seed=0, decode="sample")
+            assert torch.allclose(drawn * 255, (drawn * 255).round(), atol=1e-3)
+            assert not torch.allclose(drawn, joint.sample(2, size=(16, 16), seed=0), atol=0.02)
+
+    def test_the_deviation_is_the_one_of_samples_of_the_model(self):
+        """Law of total variance, against 4,000 draws of the whole model, away from 0 and 1."""
+        model = shaken(tiny_hvae(likelihood="gaussian"), 0.05)
+        lr = torch.full((1, 3, 2, 2), 0.5)
+        options = UpscaleOptions(num_samples=4000, temperature=1.0, seed=0)
+        found = Upscaler(model, options)(lr)
+        drawn = model.upscale(lr, num_samples=4000, temperature=1.0, seed=1, decode="sample")
+        assert ((drawn == 0) | (drawn == 1)).float().mean() < 1e-3
+        assert torch.allclose(found.std, drawn.std(dim=1), rtol=0.1)
+        assert (found.std > 1.2 * found.images.std(dim=1)).any(), "the likelihood adds nothing"
+
+    def test_at_temperature_zero_it_is_the_likelihoods_alone(self):
+        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        found = Upscaler(model)(lr)
+        with torch.no_grad():
+            features, _ = model.top_down(lr, None, LatentSource(temperature=0.0))
+            expected = model.variance(features).sqrt()
+        assert torch.allclose(found.std, expected, rtol=1e-4)
+
+    def test_of_consistent_outputs_it_is_estimated_from_projected_draws(self):
+        model, lr = shaken(tiny_hvae(), 0.02), 0.2 + 0.6 * smooth_pictures(1, 3, 4, 4)
+        wanted = {"num_samples": 8, "temperature": 1.0, "seed": 2, "consistent": True}
+        found = Upscaler(model)(lr, **wanted)
+        draws = model.upscale(lr, decode="sample", **wanted)
+        assert torch.allclose(found.std, draws.std(dim=1), atol=1e-5)
+        assert Upscaler(model)(lr, consistent=True).std is None

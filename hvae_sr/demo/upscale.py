@@ -243,7 +243,7 @@ def _uncertainty(
     """The map and the HTML under it, which says why when there is no map."""
     if not isinstance(model, GenerativeModel):
         return None, _note(DETERMINISTIC)
-    if len(found.images) == 1:
+    if len(found.images) == 1 or found.std is None:
         return None, _note(ONE_SAMPLE)
     if found.temperature == 0:
         return None, _note(IDENTICAL)
@@ -260,7 +260,8 @@ def _figures(
     model: SuperResolutionModel, found: UpscaleOutput, captions: Sequence[str], seconds: float
 ) -> str:
     """Size, place among the samples, LR-PSNR, time and seed of the first answer."""
-    height, width = found.std.shape[-2:]
+    assert isinstance(found.mean, Image.Image)
+    width, height = found.mean.size
     size = f"**{width} x {height}** from {width // model.scale} x {height // model.scale}"
     seed = [f"seed {found.seed}"] if isinstance(model, GenerativeModel) else []
     return DOT.join([size, *_of_sample(captions, 0), f"{seconds:.2f} s", *seed])

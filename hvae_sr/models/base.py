@@ -14,6 +14,7 @@ from hvae_sr.degradations import SCALES, get_degradation
 from hvae_sr.errors import ModelError
 from hvae_sr.models.registry import BASES, MODELS, described_by, find
 from hvae_sr.nn.footprint import Footprint, measure
+from hvae_sr.nn.latents import Decode, checked_decode
 from hvae_sr.nn.noise import Noise
 
 if TYPE_CHECKING:
@@ -144,17 +145,36 @@ class SuperResolutionModel(
         """
         raise NotImplementedError
 
-    def draw(self, lr: Tensor, num_samples: int, temperature: float, noise: Noise) -> Tensor:
-        """LR (N, 3, h, w) -> answers (N, num_samples, 3, H, W), in one batched pass.
+    def draw(
+        self,
+        lr: Tensor,
+        num_samples: int,
+        temperature: float,
+        noise: Noise,
+        decode: Decode = "mean",
+    ) -> Tensor:
+        """LR (N, 3, h, w) -> outputs (N, num_samples, 3, H, W), in one batched pass.
 
         Raises:
-            ValueError: when the model has one answer only and several are asked for.
+            ValueError: when the model has one output only and several are asked for.
         """
-        if num_samples != 1 or temperature != 0:
+        if num_samples != 1 or temperature != 0 or checked_decode(decode) != "mean":
             raise ValueError(
-                f"a {type(self).__name__} has one answer: leave num_samples and temperature out"
+                f"a {type(self).__name__} has one answer: leave num_samples, temperature and "
+                "decode out"
             )
         return self(lr).unsqueeze(1)
+
+    def draw_with_variance(
+        self,
+        lr: Tensor,
+        num_samples: int,
+        temperature: float,
+        noise: Noise,
+        decode: Decode = "mean",
+    ) -> Tensor:
+        """Of stochastic models: `draw`, then mean and variance: (N, num_samples, 9, H, W)."""
+        raise NotImplementedError
 
     @overload
     def upscale(
@@ -201,7 +221,8 @@ class SuperResolutionModel(
             num_samples: how many outputs; left out, one image comes back instead of a list
                 (tensors: (N, 3, H, W) instead of (N, num_samples, 3, H, W)).
             generator: a `torch.Generator` to draw the seed from; not together with `seed`.
-            options: `temperature`, `seed`, `consistent`, `tile`, `dtype`: see `UpscaleOptions`.
+            options: `temperature`, `seed`, `decode`, `consistent`, `tile`, `dtype`: see
+                `UpscaleOptions`.
 
         Raises:
             ValueError, PictureError, ModelError: as `Upscaler` does.

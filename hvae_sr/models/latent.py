@@ -24,7 +24,7 @@ from hvae_sr.errors import ModelError
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import find
 from hvae_sr.nn.distributions import Likelihood, bits_per_dim
-from hvae_sr.nn.latents import LatentSample, LatentSource, Temperature
+from hvae_sr.nn.latents import Decode, LatentSample, LatentSource, Temperature
 from hvae_sr.nn.layers import within
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import checked_enlargement, enlarge, quantise
@@ -197,6 +197,21 @@ class GenerativeModel(SuperResolutionModel):
         """The likelihood's expected image (N, 3, H, W), in [0, 1] but for overshoots."""
         return (self.likelihood.mean(features.raw, features.base) + 1) / 2
 
+    def variance(self, features: Features) -> Tensor:
+        """The likelihood's variance of each value (N, 3, H, W), images in [0, 1]."""
+        return self.likelihood.variance(features.raw, features.base) / 4
+
+    def image(self, features: Features, source: LatentSource) -> Tensor:
+        """What a pass decodes to (N, 3, H, W): see `LatentSource.decode`.
+
+        A draw has 8-bit values; at temperature 0 (of the finest level) nothing is drawn.
+        """
+        temperature = source.temperature_at(-1)
+        if source.decode == "mean" or temperature == 0:
+            return self.mean(features)
+        x = self.likelihood.sample(features.raw, features.base, source.noise, temperature)
+        return (x + 1) / 2
+
     @property
     def groups(self) -> int:
         """How many latents `encode` returns."""
@@ -282,20 +297,48 @@ class GenerativeModel(SuperResolutionModel):
             terms["psnr_prior"] = -10 * error.detach().log10()
         return {"loss": objective, **terms}
 
-    def draw(self, lr: Tensor, num_samples: int, temperature: float, noise: Noise) -> Tensor:
+    def draw(
+        self,
+        lr: Tensor,
+        num_samples: int,
+        temperature: float,
+        noise: Noise,
+        decode: Decode = "mean",
+    ) -> Tensor:
         """LR (N, 3, h, w) -> (N, num_samples, 3, H, W); LR features are computed once.
 
         A model that starts from a constant sees y only through its encoder: it encodes the
         enlargement and decodes draws of that posterior, as the study did.
+
+        Args:
+            decode: `mean`: E[x | z, y] of the drawn z; `sample`: x is drawn from p(x | z, y) too,
+                and only that, at temperature 1, is a sample of p(x | y).
         """
+        source = self._source(temperature, noise, num_samples=num_samples, decode=decode)
+        image = self.image(self._pass(lr, source), source)
+        return image.unflatten(0, (-1, num_samples))
+
+    def draw_with_variance(
+        self,
+        lr: Tensor,
+        num_samples: int,
+        temperature: float,
+        noise: Noise,
+        decode: Decode = "mean",
+    ) -> Tensor:
+        """`draw`, then mean and variance of the likelihood: (N, num_samples, 9, H, W)."""
+        source = self._source(temperature, noise, num_samples=num_samples, decode=decode)
+        features = self._pass(lr, source)
+        parts = [self.image(features, source), self.mean(features), self.variance(features)]
+        return torch.cat(parts, dim=1).unflatten(0, (-1, num_samples))
+
+    def _pass(self, lr: Tensor, source: LatentSource) -> Features:
         if self.degradation is None:
             raise ValueError("a model of LR images has nothing to upscale")
-        source = self._source(temperature, noise, num_samples=num_samples)
         activations = None
         if not self.is_conditional:
             activations = self.bottom_up(quantise(enlarge(lr, self.scale, self.enlargement)))
-        features, _ = self.top_down(lr, activations, source)
-        return self.mean(features).unflatten(0, (-1, num_samples))
+        return self.top_down(lr, activations, source)[0]
 
     @torch.inference_mode()
     def reconstruct(self, hr: Tensor, lr: Tensor | None = None) -> Tensor:
@@ -327,6 +370,7 @@ class GenerativeModel(SuperResolutionModel):
         temperature: Temperature = 1.0,
         seed: int | None = None,
         generator: torch.Generator | None = None,
+        decode: Decode = "mean",
     ) -> Tensor:
         """Latents, coarse to fine -> images (N, 3, H, W); missing ones come from the prior.
 
@@ -334,6 +378,7 @@ class GenerativeModel(SuperResolutionModel):
             latents: as `encode` returns them, or only the first few.
             lr: the LR image, unless the model starts from a constant.
             temperature: for the latents drawn here; one number, or one per level.
+            decode: see `draw`.
 
         Raises:
             ValueError: when there are more latents than groups, or neither latents nor `lr`.
@@ -344,9 +389,9 @@ class GenerativeModel(SuperResolutionModel):
         if lr is None and shape is None:
             raise ValueError("decode needs the LR image, or latents of an unconditional model")
         noise = Noise(generator if generator is not None else seed)
-        source = self._source(temperature, noise, given=latents, shape=shape)
+        source = self._source(temperature, noise, given=latents, shape=shape, decode=decode)
         features, _ = self.top_down(lr, None, source)
-        return self.mean(features).clamp(0, 1)
+        return self.image(features, source).clamp(0, 1)
 
     @torch.inference_mode()
     def sample(
@@ -358,6 +403,7 @@ class GenerativeModel(SuperResolutionModel):
         seed: int | None = None,
         generator: torch.Generator | None = None,
         noise: Noise | None = None,
+        decode: Decode = "mean",
     ) -> Tensor:
         """Unconditional samples: y from p(y), rounded to 8 bits, then x from p(x | y).
 
@@ -368,6 +414,9 @@ class GenerativeModel(SuperResolutionModel):
             seed, generator: what the draws come from.
             noise: where the draws come from instead, one for each latent in turn, those of p(y)
                 first: to mix or interpolate the draws of several samples.
+            decode: `mean` decodes drawn latents to their expected images, y too; `sample` draws
+                both images from their likelihoods, and only that, at temperature 1, is a sample
+                of p(x).
 
         Returns:
             (num_samples, 3, *size) in [0, 1].
@@ -379,7 +428,7 @@ class GenerativeModel(SuperResolutionModel):
         if noise is None:
             noise = Noise(generator if generator is not None else seed)
         height, width = size
-        source = self._source(temperature, noise, shape=(num_samples, height, width))
+        source = self._source(temperature, noise, shape=(num_samples, height, width), decode=decode)
         lr = None
         step = self.scale * self.size_multiple if self.is_conditional else self.reduction
         if height % step or width % step:
@@ -393,10 +442,11 @@ class GenerativeModel(SuperResolutionModel):
                     size=(height // self.scale, width // self.scale),
                     temperature=source.temperature_at(0),
                     noise=noise,
+                    decode=decode,
                 )
             )
         features, _ = self.top_down(lr, None, source)
-        return self.mean(features).clamp(0, 1)
+        return self.image(features, source).clamp(0, 1)
 
     def _shape_of(self, latents: Sequence[Tensor]) -> tuple[int, int, int] | None:
         """(N, H, W) of the images that the first of the latents belongs to, if there is one."""
@@ -416,12 +466,18 @@ class GenerativeModel(SuperResolutionModel):
         given: Sequence[Tensor] = (),
         num_samples: int = 1,
         shape: tuple[int, int, int] | None = None,
+        decode: Decode = "mean",
     ) -> LatentSource:
         levels = len(self.levels)
         if not isinstance(temperature, int | float) and len(temperature) != levels:
             raise ValueError(f"give one temperature, or one for each of the {levels} levels")
         return LatentSource(
-            noise, temperature=temperature, given=given, num_samples=num_samples, shape=shape
+            noise,
+            temperature=temperature,
+            given=given,
+            num_samples=num_samples,
+            shape=shape,
+            decode=decode,
         )
 
     def with_lr_prior(self, prior: "GenerativeModel") -> Self:

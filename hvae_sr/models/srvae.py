@@ -117,9 +117,10 @@ class SRVAE(HierarchicalVAE):
             said = activations.of_lr
         else:
             said = self.lr_prior.bottom_up(lr)
-        of_lr, u = self.lr_prior.top_down(None, said, source.of_another_pass(small))
+        first = source.of_another_pass(small)
+        of_lr, u = self.lr_prior.top_down(None, said, first)
         if lr is None:
-            lr = quantise(self.lr_prior.mean(of_lr))
+            lr = quantise(self.lr_prior.image(of_lr, first))
         start = activations.start if activations is not None else self._start(lr, None)
         state = source.repeat(start.state) + self.from_u(of_lr.state)
         features, z = self._descend(state, source.repeat(start.base), activations, source)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hvae_sr.nn.latents import DiagonalGaussian
+from hvae_sr.nn.noise import Noise
 
 BIN = 2 / 255  # the distance between neighbouring 8-bit values in [-1, 1]
 LOG_SCALE_FLOOR, LOG_SCALE_CEILING = -7.0, 3.0  # beyond them masses underflow in float32
@@ -37,6 +38,15 @@ def logistic_log_mass(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     return torch.where(first, below, torch.where(last, above, inner))
 
 
+def eight_bits(x: Tensor) -> Tensor:
+    """The nearest of the 256 values k / 127.5 - 1; what lies beyond the ends goes to these."""
+    return x.add(1).mul(127.5).round().clamp(0, 255).div(127.5).sub(1)
+
+
+def logistic_variance(log_scale: Tensor) -> Tensor:
+    return torch.exp(2 * log_scale) * (math.pi**2 / 3)
+
+
 class Likelihood(nn.Module):
     """p(x | raw): how the last feature map of a decoder describes an RGB picture.
 
@@ -52,7 +62,25 @@ class Likelihood(nn.Module):
         raise NotImplementedError
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
-        """The expected picture (N, 3, H, W), not clipped."""
+        """The expected image (N, 3, H, W), not clipped."""
+        raise NotImplementedError
+
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        """A draw of x (N, 3, H, W), each value one of the 256.
+
+        Args:
+            noise: of the draw; it is asked for standard normal values at every pixel.
+            temperature: factor on the scale; which component of a mixture is drawn is up to
+                chance at any temperature.
+        """
+        raise NotImplementedError
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        """Variance of each value (N, 3, H, W) in closed form.
+
+        It leaves out that values are rounded to 8 bits and end at -1 and 1: near these ends the
+        true variance is smaller.
+        """
         raise NotImplementedError
 
     def offset(self, raw: Tensor) -> Tensor:
@@ -105,6 +133,52 @@ class MixtureOfLogistics(Likelihood):
         log_weights, mean, _, _ = self._split(raw, base)
         return (log_weights.exp().unsqueeze(1) * mean).sum(dim=2)
 
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        log_weights, mean, log_scale, coefficients = self._split(raw, base)
+        chosen = self._component(log_weights, noise)
+        mean, log_scale, coefficients = (
+            part.take_along_dim(chosen.unsqueeze(1), dim=2).squeeze(2)
+            for part in (mean, log_scale, coefficients)
+        )
+        draw = temperature * log_scale.exp() * logistic_noise(mean, noise)
+        to_green, red_to_blue, green_to_blue = coefficients.unbind(dim=1)
+        # The density knows the 8-bit values of the channels before, so these shift the next ones.
+        red = eight_bits(mean[:, 0] + draw[:, 0])
+        red_error = red - mean[:, 0]
+        green = eight_bits(mean[:, 1] + to_green * red_error + draw[:, 1])
+        shift = red_to_blue * red_error + green_to_blue * (green - mean[:, 1])
+        return torch.stack([red, green, eight_bits(mean[:, 2] + shift + draw[:, 2])], dim=1)
+
+    def _component(self, log_weights: Tensor, noise: Noise) -> Tensor:
+        """The index of one component per pixel (N, 1, H, W), by the inverse of the distribution."""
+        uniform = torch.special.ndtr(noise(log_weights[:, :1]))
+        beyond = log_weights.exp().cumsum(dim=1)[:, :-1] < uniform
+        return beyond.sum(dim=1, keepdim=True)
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        log_weights, mean, log_scale, coefficients = self._split(raw, base)
+        weights = log_weights.exp().unsqueeze(1)
+        red, green, blue = logistic_variance(log_scale).unbind(dim=1)
+        to_green, red_to_blue, green_to_blue = coefficients.unbind(dim=1)
+        within = torch.stack(
+            [
+                red,
+                green + to_green**2 * red,
+                blue
+                + (red_to_blue + green_to_blue * to_green) ** 2 * red
+                + green_to_blue**2 * green,
+            ],
+            dim=1,
+        )
+        expected = (weights * mean).sum(dim=2, keepdim=True)
+        return (weights * (within + (mean - expected) ** 2)).sum(dim=2)
+
+
+def logistic_noise(like: Tensor, noise: Noise) -> Tensor:
+    """Standard logistic draws, made of standard normal ones."""
+    normal = noise(like)
+    return torch.special.log_ndtr(normal) - torch.special.log_ndtr(-normal)
+
 
 class Logistic(Likelihood):
     """Discretised logistic with a learned scale, channels independent (Kingma et al. 2016)."""
@@ -118,6 +192,13 @@ class Logistic(Likelihood):
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
         return base + self.offset(raw[:, :3].float())
+
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        mean, scale = self.mean(raw, base), self.log_scale(raw[:, 3:].float()).exp()
+        return eight_bits(mean + temperature * scale * logistic_noise(mean, noise))
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        return logistic_variance(self.log_scale(raw[:, 3:].float()))
 
 
 class Gaussian(Likelihood):
@@ -138,6 +219,13 @@ class Gaussian(Likelihood):
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
         return base + self.offset(raw[:, :3].float())
+
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        std = self.log_scale(raw[:, 3:].float()).exp()
+        return eight_bits(DiagonalGaussian(self.mean(raw, base), std).sample(noise, temperature))
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        return torch.exp(2 * self.log_scale(raw[:, 3:].float()))
 
 
 class FixedGaussian(Likelihood):
@@ -162,6 +250,14 @@ class FixedGaussian(Likelihood):
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
         return 2 * raw.float().sigmoid() - 1 if self.squash else base + self.offset(raw.float())
+
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        mean = self.mean(raw, base)
+        gaussian = DiagonalGaussian(mean, torch.full_like(mean, self.sigma))
+        return eight_bits(gaussian.sample(noise, temperature))
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        return torch.full_like(self.mean(raw, base), self.sigma**2)
 
 
 def likelihood(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self, get_args
 
 import torch
 import torch.nn.functional as F
@@ -72,6 +72,19 @@ class LatentSample:
 
 
 Temperature = float | Sequence[float]
+Decode = Literal["mean", "sample"]
+DECODES: tuple[Decode, ...] = get_args(Decode)
+
+
+def checked_decode(decode: Decode) -> Decode:
+    """The way of decoding, if there is such a one.
+
+    Raises:
+        ValueError: for any other.
+    """
+    if decode not in DECODES:
+        raise ValueError(f"decode must be one of {DECODES}, not {decode!r}")
+    return decode
 
 
 class LatentSource:
@@ -86,6 +99,11 @@ class LatentSource:
         num_samples: draws for each image of the batch, see `repeat`.
         shape: (N, H, W) of the images, for a pass that is given neither an LR image nor
             activations.
+        decode: `mean`, the expected image of the drawn latents, or `sample`, a draw of the image
+            from the likelihood too.
+
+    Raises:
+        ValueError: for another way of decoding.
     """
 
     def __init__(
@@ -96,7 +114,9 @@ class LatentSource:
         given: Sequence[Tensor | None] = (),
         num_samples: int = 1,
         shape: tuple[int, int, int] | None = None,
+        decode: Decode = "mean",
     ):
+        self.decode = checked_decode(decode)
         self.noise = noise or Noise()
         self.temperature = temperature
         self.num_samples = num_samples
@@ -104,7 +124,7 @@ class LatentSource:
         self._given: Iterator[Tensor | None] = iter(given)
 
     def temperature_at(self, level: int) -> float:
-        """The temperature of a level, counted from the coarsest."""
+        """The temperature of a level, counted from the coarsest; -1 is the finest."""
         if isinstance(self.temperature, int | float):
             return float(self.temperature)
         return self.temperature[level]
@@ -119,6 +139,7 @@ class LatentSource:
             temperature=self.temperature_at(0),
             num_samples=self.num_samples,
             shape=shape,
+            decode=self.decode,
         )
         other._given = self._given
         return other

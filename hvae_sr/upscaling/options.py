@@ -6,6 +6,8 @@ from typing import Any, Literal, TypedDict
 
 import torch
 
+from hvae_sr.nn.latents import Decode, checked_decode
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SEVERAL = 0.8  # temperature of several samples when none is given
 LARGEST_SEED = 2**31
@@ -16,6 +18,7 @@ class DrawKeywords(TypedDict, total=False):
 
     temperature: float | None
     seed: int | None
+    decode: Decode | None
     consistent: bool | None
     tile: int | Literal["auto"] | None
     dtype: str | torch.dtype | None
@@ -34,10 +37,13 @@ class UpscaleOptions:
     Args:
         num_samples: outputs for each image.
         temperature: scale of the latent standard deviations. 0 gives the single best guess (the
-            default for one output), 1 draws from the model, 0.8 (the default for several) gives
-            plausible images with less noise.
+            default for one output), 1 draws latents as the model knows them, 0.8 (the default for
+            several) gives plausible images with less noise.
         seed: makes the draws repeatable on one machine; left out, one is drawn. Noise belongs to
             places of the image, so that a seed names the same output whatever the tiles.
+        decode: `mean` gives the expected image of the drawn latents; `sample` draws the image from
+            the likelihood too, and only that, at temperature 1, is a sample of p(x | y). At
+            temperature 0 both are the single best guess.
         consistent: project onto the images whose LR version is the input.
         tile: LR pixels per side of a tile, or `auto`: chosen from the memory there is. It is
             halved and tried again when memory runs out.
@@ -51,6 +57,7 @@ class UpscaleOptions:
     num_samples: int = 1
     temperature: float | None = None
     seed: int | None = None
+    decode: Decode = "mean"
     consistent: bool = False
     tile: int | Literal["auto"] = "auto"
     dtype: str | torch.dtype = "float32"
@@ -60,6 +67,7 @@ class UpscaleOptions:
             raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
         if self.temperature is not None and not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must not be negative, got {self.temperature}")
+        checked_decode(self.decode)
         if self.tile != "auto" and self.tile < 1:
             raise ValueError(f"tile must be at least 1 pixel, got {self.tile}")
         if self.dtype not in DTYPES and self.dtype not in DTYPES.values():

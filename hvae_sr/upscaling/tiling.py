@@ -100,11 +100,12 @@ def upscaled(
     tile: int | None,
     multiple: int,
     footprint: Callable[[], Footprint],
+    channels: int = 3,
 ) -> Tensor:
     """Answer every picture of a batch in as few passes as memory allows.
 
     Args:
-        run: one pass: its answers (rows, 3, window * scale).
+        run: one pass: its answers (rows, channels, window * scale).
         lr: (N, 3, h, w), sides a multiple of `multiple`.
         scale: HR pixels per LR pixel along each side.
         samples: answers to each picture.
@@ -113,14 +114,16 @@ def upscaled(
         footprint: measures the network; called only when something has to be cut.
 
     Returns:
-        (N, samples, 3, h * scale, w * scale).
+        (N, samples, channels, h * scale, w * scale).
 
     Raises:
         ValueError: when `tile` is too small for the network.
         PictureError: when memory runs out even with the smallest tile.
     """
     plan = _plan(lr, samples, tile, multiple, footprint)
-    while (answers := _attempt(run, lr, scale, samples, multiple, plan, footprint)) is None:
+    while (
+        answers := _attempt(run, lr, channels, scale, samples, multiple, plan, footprint)
+    ) is None:
         if lr.device.type == "cuda":
             torch.cuda.empty_cache()
         plan = _smaller(
@@ -164,19 +167,20 @@ def _smaller(plan: Plan, longest: int, least: int) -> Plan:
 def _attempt(
     run: Callable[[Part], Tensor],
     lr: Tensor,
+    channels: int,
     scale: int,
     samples: int,
     multiple: int,
     plan: Plan,
     footprint: Callable[[], Footprint],
 ) -> Tensor | None:
-    """All answers (N * samples, 3, H, W) by one plan, or None when memory ran out."""
+    """All answers (N * samples, channels, H, W) by one plan, or None when memory ran out."""
     count, _, height, width = lr.shape
     cut = max(height, width) > plan.tile
     halo = footprint().receptive_field if cut else 0
     rows, columns = (windows(n, plan.tile, halo, RAMP, multiple) for n in (height, width))
     try:
-        out = lr.new_zeros(count * samples, 3, height * scale, width * scale)
+        out = lr.new_zeros(count * samples, channels, height * scale, width * scale)
         for pictures, each, answers in _batches(count, samples, plan.answers):
 
             def draw(

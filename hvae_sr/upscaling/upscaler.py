@@ -1,7 +1,8 @@
 """Any model on images of any size: tiles, memory, seeds, precision, consistency, transparency."""
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from hvae_sr import pictures
 from hvae_sr.errors import ModelError
+from hvae_sr.nn.latents import Decode
+from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import quantise, reflect
 from hvae_sr.upscaling import tiling
 from hvae_sr.upscaling.noise_field import NoiseField
@@ -18,6 +21,7 @@ from hvae_sr.upscaling.options import UpscaleKeywords, UpscaleOptions
 if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
 
+Draw = Callable[[Tensor, int, float, Noise, Decode], Tensor]
 IDENTICAL = 1e-10  # a squared error that counts as 100 dB
 
 
@@ -29,8 +33,12 @@ class UpscaleOutput:
         images: the outputs: Pillow images, or (N, S, 3, H, W) in [0, 1] for tensors.
         mean: their mean, which approaches the image of least squared error: a Pillow image, or
             (N, 3, H, W).
-        std: per-pixel standard deviation over the outputs, (N, 3, H, W) in units of [0, 1]: where
-            the model is unsure. Zeros when there is one output.
+        std: per-pixel standard deviation of the model's answer, (N, 3, H, W) in units of [0, 1]:
+            where it is unsure. By the law of total variance: the variance over drawn latents of the
+            expected image, plus the mean of the likelihood's own variance times the temperature
+            squared; at temperature 0 the likelihood's variance alone. It leaves out that values end
+            at 0 and 1, see `Likelihood.variance`. With `consistent` it is estimated from projected
+            draws, and None where fewer than two are made. None for a deterministic model.
         lr_psnr: (N, S) in dB: each output, rounded to 8 bits and shrunk without rounding, against
             the input. 45 dB and more means a possible HR version of it; 100 is the most. None
             where the degradation is not linear: nothing can be compared then.
@@ -40,7 +48,7 @@ class UpscaleOutput:
 
     images: list[Image.Image] | Tensor
     mean: Image.Image | Tensor
-    std: Tensor
+    std: Tensor | None
     lr_psnr: Tensor | None
     temperature: float
     seed: int
@@ -85,12 +93,12 @@ class Upscaler:
         options = self.options.changed(changes)
         lr, rest = self._input(image)
         seed = options.seeded(generator)
-        outputs = self._outputs(lr, options, seed)
+        outputs, std = self._outputs_and_std(lr, options, seed)
         mean = outputs.mean(dim=1)
         return UpscaleOutput(
             images=outputs if rest is None else self._images(outputs, rest),
             mean=mean if rest is None else self._images(mean.unsqueeze(1), rest)[0],
-            std=outputs.std(dim=1, correction=int(options.num_samples > 1)),
+            std=std,
             lr_psnr=self._lr_psnr(outputs, lr),
             temperature=options.used_temperature,
             seed=seed,
@@ -142,44 +150,79 @@ class Upscaler:
             raise ValueError(f"expected floats in [0, 1], got {image.dtype}: divide by 255 first")
         return image.to(self.model.device, torch.float32), None
 
+    def _outputs_and_std(
+        self, lr: Tensor, options: UpscaleOptions, seed: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Outputs (N, S, 3, H, W) and what `UpscaleOutput.std` says of them."""
+        if not self.model.is_stochastic:
+            return self._outputs(lr, options, seed), None
+        if not options.consistent:
+            parts = self._run(lr, options, seed, self.model.draw_with_variance, channels=9)
+            outputs, means, variances = parts.split(3, dim=2)
+            square = options.used_temperature**2 or 1.0
+            spread = means.var(dim=1, correction=int(options.num_samples > 1))
+            std = (spread + square * variances.mean(dim=1)).sqrt()
+            return outputs.clamp(0, 1), std
+        outputs = self._outputs(lr, options, seed)
+        if options.num_samples == 1 or options.used_temperature == 0:
+            return outputs, None
+        draws = outputs
+        if options.decode == "mean":
+            draws = self._outputs(lr, replace(options, decode="sample"), seed)
+        return outputs, draws.std(dim=1)
+
     def _outputs(self, lr: Tensor, options: UpscaleOptions, seed: int) -> Tensor:
-        """LR (N, 3, h, w) -> (N, S, 3, H, W) in [0, 1]; the tile shrinks until it fits."""
+        """LR (N, 3, h, w) -> (N, S, 3, H, W) in [0, 1], projected where that is asked for."""
+        degradation = self.model.degradation
+        if options.consistent and degradation is not None:
+            degradation.check_projection()
+        outputs = self._run(lr, options, seed, self.model.draw, channels=3).clamp_(0, 1)
+        if not options.consistent:
+            return outputs
+        assert degradation is not None
+        inputs = lr.repeat_interleave(options.num_samples, dim=0)
+        flat = degradation.project(outputs.flatten(0, 1), inputs)
+        return flat.unflatten(0, (-1, options.num_samples))
+
+    def _run(
+        self, lr: Tensor, options: UpscaleOptions, seed: int, draw: Draw, channels: int
+    ) -> Tensor:
+        """LR (N, 3, h, w) -> (N, S, channels, H, W); the tile shrinks until it fits."""
         model, multiple = self.model, self.model.size_multiple
         if model.degradation is None:
             raise ValueError("a model of LR images has nothing to upscale")
-        if options.consistent:
-            model.degradation.check_projection()
         height, width = lr.shape[-2:]
         padding = (0, -width % multiple, 0, -height % multiple)
         padded = reflect(lr, padding) if any(padding) else lr
         rows = lr.shape[0] * options.num_samples
         field = NoiseField(seed, padded.shape[-2], padded.shape[-1], rows, multiple)
         outputs = tiling.upscaled(
-            lambda part: self._pass(padded, part, options, field),
+            lambda part: self._pass(padded, part, options, field, draw),
             padded,
             scale=model.scale,
             samples=options.num_samples,
             tile=None if options.tile == "auto" else options.tile,
             multiple=multiple,
             footprint=lambda: model.footprint,
+            channels=channels,
         )
-        outputs = outputs[..., : height * model.scale, : width * model.scale].clamp_(0, 1)
-        if not options.consistent:
-            return outputs
-        inputs = lr.repeat_interleave(options.num_samples, dim=0)
-        flat = model.degradation.project(outputs.flatten(0, 1), inputs)
-        return flat.unflatten(0, (-1, options.num_samples))
+        return outputs[..., : height * model.scale, : width * model.scale]
 
     def _pass(
-        self, lr: Tensor, part: tiling.Part, options: UpscaleOptions, field: NoiseField
+        self,
+        lr: Tensor,
+        part: tiling.Part,
+        options: UpscaleOptions,
+        field: NoiseField,
+        draw: Draw,
     ) -> Tensor:
-        """One pass of the network over a part of a batch: (outputs, 3, H, W), finite."""
+        """One pass of the network over a part of a batch: (outputs, channels, H, W), finite."""
         tile = lr[part.pictures, :, part.vertical, part.horizontal]
         for dtype in dict.fromkeys((options.torch_dtype, torch.float32)):
             half = dtype != torch.float32  # else switch off what the caller may have switched on
             noise = field.window(part.rows, part.vertical, part.horizontal)
             with torch.autocast(lr.device.type, dtype=dtype if half else None, enabled=half):
-                outputs = self.model.draw(tile, part.samples, options.used_temperature, noise)
+                outputs = draw(tile, part.samples, options.used_temperature, noise, options.decode)
             if outputs.sum(dtype=torch.float32).isfinite():
                 return outputs.flatten(0, 1)
             if half:
