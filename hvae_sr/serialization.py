@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,14 +83,24 @@ RENAMED: dict[int, list[tuple[str, str]]] = {
         (r"(^|\.)regression\.", r"\1base_model."),
         (r"(^|\.)bottom_up\.", r"\1encoder."),
         (r"(^|\.)top_down\.", r"\1decoder."),
+        # of a VAE, which has one level with one latent
+        (r"^encoder\.stem\.", "encoder."),
+        (r"^encoder\.levels\.0\.", "encoder.2."),
+        (r"^decoder\.levels\.0\.0\.", ""),
     ]
 }
 
 
-def current_name(tensor: str, version: int) -> str:
-    """What a tensor is called today that a file of an older format calls `tensor`."""
+def current_name(tensor: str, version: int, known: Container[str]) -> str:
+    """What a tensor is called today that a file of an older format calls `tensor`.
+
+    Args:
+        known: the names of a model; a name that is among them needs no other one.
+    """
     for older in range(version, FORMAT_VERSION):
         for pattern, replacement in RENAMED.get(older, []):
+            if tensor in known:
+                return tensor
             tensor = re.sub(pattern, replacement, tensor)
     return tensor
 
@@ -297,7 +307,7 @@ def _stored_names(model: nn.Module, file: Any, version: int) -> dict[str, str]:
     """
     known = model.state_dict().keys()
     names = list(file.keys())
-    return {name if name in known else current_name(name, version): name for name in names}
+    return {current_name(name, version, known): name for name in names}
 
 
 def _check_keys(model: nn.Module, file: Any, stored: dict[str, str], path: Path) -> None:

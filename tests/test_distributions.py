@@ -81,7 +81,7 @@ class TestMixtureOfLogistics:
         raw = torch.randn(1, 10 * mixtures, 1, 1, generator=torch.Generator().manual_seed(1))
         parts = raw[:, mixtures:].view(3, 3, mixtures)
         parts[0] *= 0.3
-        parts[1] = log_scale - Likelihood.initial_log_scale + 0.2 * parts[1]
+        parts[1] = log_scale - Likelihood().initial_log_scale + 0.2 * parts[1]
         return raw, torch.tensor([0.1, -0.2, 0.05]).view(1, 3, 1, 1)
 
     def reference(self, raw: Tensor, base: Tensor, x: Tensor, channels: int = 3) -> np.ndarray:

@@ -75,7 +75,7 @@ class TestGroup:
         assert torch.equal(latent.prior.mean, torch.zeros(2, 3, 4, 4))
         assert torch.allclose(latent.prior.std, torch.ones(2, 3, 4, 4), atol=2 * STD_FLOOR)
 
-    def test_posteriors_start_quiet(self):
+    def test_posteriors_start_narrow(self):
         h = torch.randn(2, 8, 4, 4)
         group, evidence = self.group(), Evidence(torch.randn(2, 8, 4, 4))
         _, latent = group(h, LatentSource(), evidence=evidence)
@@ -255,7 +255,7 @@ def linear_gaussian(weights: list[float], sigma: float, skew: float = 1.0) -> HV
     model = tiny_lr_prior(widths=[3], groups=[len(weights)], blocks=[0], latent=3, cell="plain")
     model.encoder = Features()
     model.likelihood = FixedGaussian(sigma / 2)  # it counts sigma in [0, 1]
-    model.head = Gain(math.exp(-Likelihood.initial_log_scale))
+    model.head = Gain(math.exp(-Likelihood().initial_log_scale))
     for index, (group, weight) in enumerate(zip(model.decoder.levels[0], weights, strict=True)):
         rest = sum(w**2 for w in weights[index + 1 :]) + sigma**2
         total = weight**2 + rest

@@ -24,12 +24,11 @@ from hvae_sr.models.hierarchy import (
     Evidence,
     HierarchicalVAE,
     LatentGroup,
-    start_quiet,
 )
 from hvae_sr.models.latent import Activations, Level
 from hvae_sr.nn import distributions
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSource
-from hvae_sr.nn.layers import cell, conv1x1
+from hvae_sr.nn.layers import cell, conv1x1, start_narrow
 
 
 class StochasticEncoder(Encoder):
@@ -43,7 +42,7 @@ class StochasticEncoder(Encoder):
             if not level.groups:
                 continue
             network = cell(kind, level.width, level.width, 2 * choices.latent, choices.activation)
-            start_quiet(network.last, choices.latent)
+            start_narrow(network.last, choices.latent)
             self.posteriors[str(index)] = network
             if index > self.top:
                 self.projects[str(index)] = conv1x1(choices.latent, level.width)

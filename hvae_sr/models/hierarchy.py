@@ -14,27 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from hvae_sr.models.base import factors
-from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level, Start
-from hvae_sr.nn.distributions import FixedGaussian, Likelihood
+from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
+from hvae_sr.nn.distributions import Likelihood, likelihood_head
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
 from hvae_sr.nn.layers import (
     Cell,
     cell,
     conv1x1,
     conv3x3,
-    depth_to_space,
     downsample,
     residuals,
     scaled,
     space_to_depth,
+    start_narrow,
     upsample,
 )
-from hvae_sr.nn.resize import enlarge
+from hvae_sr.nn.starts import FromConstant, FromLR, checked_start
 
 PRIORS = ("learned", "standard")
 LINKS = ("state", "latent")
-STARTS = ("lr", "constant")
-POSTERIOR_STD = 0.25  # a quiet start: posteriors of std 1 never woke up on short runs
 
 
 class Merge:
@@ -127,7 +125,7 @@ class LatentGroup(nn.Module):
     def _posterior_network(self, width: int, choices: Choices) -> Cell | None:
         inputs = 2 * width if choices.merge.sees_state else width
         network = choices.distribution(inputs, width, 2 * self.latent)
-        start_quiet(network.last, self.latent)
+        start_narrow(network.last, self.latent)
         return network
 
     def forward(
@@ -218,31 +216,6 @@ class Decoder(nn.Module):
         return self.finish(h), latents
 
 
-class FromLR(nn.Module):
-    """Start of the top-down state: features of the LR picture, at LR resolution."""
-
-    def __init__(self, width: int, blocks: int, cell: str, activation: str):
-        super().__init__()
-        self.features = nn.Sequential(conv3x3(3, width), residuals(cell, width, blocks, activation))
-
-    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
-        if lr is None:
-            raise ValueError("this model needs an LR picture")
-        return self.features(2 * lr - 1)
-
-
-class FromConstant(nn.Module):
-    """Start of the top-down state: one learned vector, expanded to any size."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.vector = nn.Parameter(torch.zeros(1, width, 1, 1))
-
-    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
-        n, height, width = shape
-        return self.vector.expand(n, -1, height, width)
-
-
 class Encoder(nn.Module):
     """The deterministic pass over the HR picture: features for each level that has latents.
 
@@ -280,16 +253,6 @@ class Encoder(nn.Module):
         return found
 
 
-def start_quiet(conv: nn.Conv2d, latent: int) -> None:
-    """Let posteriors begin at standard deviation `POSTERIOR_STD`."""
-    assert conv.bias is not None
-    with torch.no_grad():
-        conv.bias[latent:] = math.log2(2**POSTERIOR_STD - 1)
-
-
-UNCONDITIONAL_LOG_SCALE = -1.0  # without a base image, errors start as large as images
-
-
 class HierarchicalVAE(GenerativeModel):
     """The passes that the papers share: one encoder, one decoder, latents in groups."""
 
@@ -323,10 +286,7 @@ class HierarchicalVAE(GenerativeModel):
         """
         if not len(widths) == len(groups) == len(blocks) >= 1:
             raise ValueError("widths, groups and blocks need one entry per level")
-        if start not in STARTS:
-            raise ValueError(f"start must be one of {STARTS}, not {start!r}")
-        if self.scale == 1 and start == "lr":
-            raise ValueError("scale 1 has no LR picture to start from: use start='constant'")
+        checked_start(start, self.scale)
         if self.base_model is not None and start != "lr":
             raise ValueError("base_model: only a model that starts from the LR picture has a base")
         steps = factors(self.scale)
@@ -340,11 +300,10 @@ class HierarchicalVAE(GenerativeModel):
         ]
         self.reduction = math.prod(steps)  # HR pixels per pixel of the coarsest level
         stem = math.prod(tail)
+        likelihood.has_base = start == "lr"
         self.is_conditional = start == "lr"
-        if not self.is_conditional:
-            likelihood.initial_log_scale = UNCONDITIONAL_LOG_SCALE
         cell, activation = encoder_cell or choices.cell, choices.activation
-        self.start: nn.Module = (
+        self.start = (
             FromLR(widths[0], start_blocks, cell, activation)
             if self.is_conditional
             else FromConstant(widths[0])
@@ -361,10 +320,7 @@ class HierarchicalVAE(GenerativeModel):
             residuals(choices.cell, widths[-1], finish_blocks, activation),
         )
         self.likelihood = likelihood
-        head = nn.Conv2d(widths[-1], likelihood.channels * stem**2, 1)
-        nn.init.normal_(head.weight, std=1e-3 if not _squashed(likelihood) else 0.05)
-        nn.init.zeros_(head.bias)  # type: ignore[arg-type]
-        self.head = nn.Sequential(nn.SiLU(), head, depth_to_space(stem))
+        self.head = likelihood_head(widths[-1], likelihood, stem)
 
     def _encoder(self, inputs: int, stem: int, cell: str, choices: Choices) -> Encoder:
         return Encoder(self.levels, inputs, stem, cell, choices.activation)
@@ -374,7 +330,7 @@ class HierarchicalVAE(GenerativeModel):
 
     def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
         """See `GenerativeModel.bottom_up`."""
-        start = self._start(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
+        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
         x = 2 * hr - 1
         seen = torch.cat([x, x - start.base], dim=1) if self.is_conditional else x
         return Activations(start, self.encoder(seen))
@@ -383,7 +339,7 @@ class HierarchicalVAE(GenerativeModel):
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource
     ) -> tuple[Features, list[LatentSample]]:
         """See `GenerativeModel.top_down`."""
-        start = activations.start if activations is not None else self._start(lr, source.shape)
+        start = activations.start if activations is not None else self.start_from(lr, source.shape)
         state, base = source.repeat(start.state), source.repeat(start.base)
         return self._descend(state, base, activations, source)
 
@@ -398,24 +354,6 @@ class HierarchicalVAE(GenerativeModel):
         """What posteriors see, by the index of the level."""
         return {i: Evidence(source.repeat(found)) for i, found in activations.levels.items()}
 
-    def _start(self, lr: Tensor | None, shape: tuple[int, int, int] | None) -> Start:
-        """First top-down state and base image, of an LR image or of images of a shape (N, H, W)."""
-        if not self.is_conditional:
-            if shape is None and lr is not None:
-                shape = (len(lr), lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
-            if shape is None:
-                raise ValueError("this model needs to know how large its images are")
-            n, height, width = shape
-            state = self.start(lr, (n, height // self.reduction, width // self.reduction))
-            return Start(state, torch.zeros(n, 3, height, width, device=self.device))
-        if lr is None:
-            raise ValueError("this model needs an LR image")
-        if self.base_model is not None:
-            base = self.base_model(lr)
-        else:
-            base = enlarge(lr, self.scale, self.enlargement)
-        return Start(self.start(lr, (len(lr), lr.shape[-2], lr.shape[-1])), 2 * base - 1)
-
 
 def _amplify_errors(encoder: Encoder, stem: int, likelihood: Likelihood) -> None:
     """Let the posteriors hear the errors of the base picture as loudly as the picture itself.
@@ -426,7 +364,3 @@ def _amplify_errors(encoder: Encoder, stem: int, likelihood: Likelihood) -> None
     assert isinstance(first, nn.Conv2d)
     with torch.no_grad():
         first.weight[:, 3 * stem**2 :] *= math.exp(-likelihood.initial_log_scale)
-
-
-def _squashed(likelihood: Likelihood) -> bool:
-    return isinstance(likelihood, FixedGaussian) and likelihood.squash

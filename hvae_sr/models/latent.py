@@ -28,6 +28,7 @@ from hvae_sr.nn.latents import Decode, LatentSample, LatentSource, Temperature
 from hvae_sr.nn.layers import within
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import checked_enlargement, enlarge, quantise
+from hvae_sr.nn.starts import FromConstant, FromLR
 
 ACTIVE = 0.01  # variance over images from which a latent unit counts as active
 ACTIVITY_DRAWS = 16  # of what lies above a latent, over which its shift is averaged
@@ -143,7 +144,8 @@ class ELBO:
 class GenerativeModel(SuperResolutionModel):
     """A latent variable model p(x | y), or p(x) when it starts from a constant.
 
-    Subclasses set `likelihood`, `levels` and `reduction` and write `bottom_up` and `top_down`.
+    Subclasses set `start`, `likelihood`, `levels` and `reduction`, and write `bottom_up` and
+    `top_down`.
 
     Args:
         scale, degradation: see `SuperResolutionModel`.
@@ -156,6 +158,7 @@ class GenerativeModel(SuperResolutionModel):
 
     is_stochastic = True
     is_joint: ClassVar[bool] = False  # whether its bound and its samples are of x and y together
+    start: FromLR | FromConstant
     likelihood: Likelihood
     levels: list[Level]
     reduction: int  # HR pixels per pixel of the coarsest level
@@ -188,6 +191,28 @@ class GenerativeModel(SuperResolutionModel):
             source: of the latents.
         """
         raise NotImplementedError
+
+    def start_from(self, lr: Tensor | None, shape: tuple[int, int, int] | None) -> Start:
+        """First top-down state and base image, of an LR image or of images of a shape (N, H, W).
+
+        Raises:
+            ValueError: when neither says how large the images are.
+        """
+        if not self.is_conditional:
+            if shape is None and lr is not None:
+                shape = (len(lr), lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
+            if shape is None:
+                raise ValueError("this model needs to know how large its images are")
+            n, height, width = shape
+            state = self.start(lr, (n, height // self.reduction, width // self.reduction))
+            return Start(state, torch.zeros(n, 3, height, width, device=self.device))
+        if lr is None:
+            raise ValueError("this model needs an LR image")
+        if self.base_model is not None:
+            base = self.base_model(lr)
+        else:
+            base = enlarge(lr, self.scale, self.enlargement)
+        return Start(self.start(lr, (len(lr), lr.shape[-2], lr.shape[-1])), 2 * base - 1)
 
     def log_likelihood(self, features: Features, hr: Tensor, lr: Tensor | None) -> Tensor:
         """Log-likelihood of everything observed, in nats per image: (N,)."""

@@ -121,7 +121,7 @@ class SRVAE(HierarchicalVAE):
         of_lr, u = self.lr_prior.top_down(None, said, first)
         if lr is None:
             lr = quantise(self.lr_prior.image(of_lr, first))
-        start = activations.start if activations is not None else self._start(lr, None)
+        start = activations.start if activations is not None else self.start_from(lr, None)
         state = source.repeat(start.state) + self.from_u(of_lr.state)
         features, z = self._descend(state, source.repeat(start.base), activations, source)
         return replace(features, of_lr=of_lr), [*u, *z]

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hvae_sr.nn.latents import DiagonalGaussian
+from hvae_sr.nn.layers import depth_to_space
 from hvae_sr.nn.noise import Noise
 
 BIN = 2 / 255  # the distance between neighbouring 8-bit values in [-1, 1]
@@ -55,7 +56,13 @@ class Likelihood(nn.Module):
     """
 
     channels: int
-    initial_log_scale = -2.5  # about bicubic's own error on CIFAR-10
+    squash = False  # whether the mean ends in a sigmoid instead of being an offset from the base
+    has_base = True
+
+    @property
+    def initial_log_scale(self) -> float:
+        """About bicubic's own error on CIFAR-10; without a base image, as large as images are."""
+        return -2.5 if self.has_base else -1.0
 
     def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
         """Log-likelihood of x (N, 3, H, W), in nats per picture: (N,)."""
@@ -258,6 +265,19 @@ class FixedGaussian(Likelihood):
 
     def variance(self, raw: Tensor, base: Tensor) -> Tensor:
         return torch.full_like(self.mean(raw, base), self.sigma**2)
+
+
+def likelihood_head(width: int, likelihood: Likelihood, factor: int) -> nn.Sequential:
+    """The last layers of a decoder: (N, width, h, w) -> parameters (N, channels, h f, w f).
+
+    Args:
+        factor: pixels of the image per pixel of the features, along each side.
+    """
+    conv = nn.Conv2d(width, likelihood.channels * factor**2, 1)
+    nn.init.normal_(conv.weight, std=0.05 if likelihood.squash else 1e-3)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return nn.Sequential(nn.SiLU(), conv, depth_to_space(factor))
 
 
 def likelihood(
