@@ -18,16 +18,38 @@ def main(
         int,
         typer.Option(min=1, max=65535, envvar="GRADIO_SERVER_PORT", help="Port to listen on."),
     ] = 7860,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name that visitors may ask for, such as demo.example.org; may be repeated.",
+        ),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A proxy whose word about who asks is taken, or a network; may be repeated.",
+        ),
+    ] = None,
     mcp: Annotated[
         bool, typer.Option("--mcp", help="Serve the actions as tools for MCP clients too.")
     ] = False,
 ) -> None:
     """Upscale pictures and movies and draw new pictures in the browser."""
-    from hvae_sr.demo import launch  # gradio is slow to import: `--help` does without
-
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an end that cleans up
     try:
-        launch(host, port, mcp=mcp)
+        from hvae_sr.demo import launch  # gradio is slow to import: `--help` does without
+
+        launch(
+            host,
+            port,
+            mcp=mcp,
+            allowed_hosts=allowed_host or (),
+            trusted_proxies=trusted_proxy or (),
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     except (HvaeSrError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

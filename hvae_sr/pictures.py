@@ -5,7 +5,6 @@ is set aside by `split` and put back by `join`.
 """
 
 import io
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,24 +12,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageOps
-from PIL.ExifTags import IFD, Base
+from PIL.ExifTags import Base
 from torch import Tensor
 
 from hvae_sr.errors import PictureError
+from hvae_sr.metadata import profile_and_size, readable_exif
 from hvae_sr.nn.resize import enlarge
 
-# What of a TIFF's tags speaks of the picture's making; the others describe the file's layout.
-_DESCRIPTIVE = (
-    Base.ImageDescription,
-    Base.Make,
-    Base.Model,
-    Base.Orientation,
-    Base.Software,
-    Base.DateTime,
-    Base.Artist,
-    Base.Copyright,
-    Base.ProcessingSoftware,
-)
 _STRAIGHT = {"RGBa": "RGBA", "La": "LA"}
 _DEEPEST = 65535
 
@@ -60,10 +48,10 @@ def split(image: Image.Image) -> tuple[Tensor, Rest]:
     if 0 in image.size:
         raise PictureError(f"the picture is {image.width}x{image.height}: it has no pixel")
     image.load()
-    exif = _exif(image)
+    exif = readable_exif(image)
     exif.pop(Base.Orientation, None)
     image = _upright(image)
-    info = {**_profile_and_size(image), **({"exif": exif.tobytes()} if len(exif) else {})}
+    info = {**profile_and_size(image), **({"exif": exif.tobytes()} if len(exif) else {})}
     if image.mode.startswith("I") or image.mode == "F":
         return _deep(image).expand(1, 3, -1, -1), Rest(True, True, None, info)
     if image.mode in ("CMYK", "LAB"):
@@ -103,16 +91,6 @@ def enlarged(rest: Rest, scale: int) -> Rest:
     if rest.alpha is None:
         return rest
     return replace(rest, alpha=enlarge(rest.alpha, scale).clamp(0, 1))
-
-
-def metadata(image: Image.Image) -> dict[str, Any]:
-    """What a picture carries beside its pixels: `icc_profile`, `dpi`, `xmp`, `exif`, as bytes.
-
-    EXIF that Pillow cannot parse is left out, and so are the layout tags of a TIFF and the small
-    preview some cameras embed.
-    """
-    exif = _exif(image)
-    return {**_profile_and_size(image), **({"exif": exif.tobytes()} if len(exif) else {})}
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -192,37 +170,3 @@ def _upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except Exception:  # a hostile EXIF block makes Pillow raise nearly anything
         return image
-
-
-def _profile_and_size(image: Image.Image) -> dict[str, Any]:
-    info = {key: image.info[key] for key in ("icc_profile", "xmp") if image.info.get(key)}
-    if isinstance(info.get("xmp"), str):
-        info["xmp"] = info["xmp"].encode()
-    try:
-        dpi = tuple(float(value) for value in image.info.get("dpi", ()))
-    except (TypeError, ValueError, ZeroDivisionError):
-        dpi = ()
-    if len(dpi) == 2 and all(math.isfinite(value) and 1 < value < 2**16 for value in dpi):
-        info["dpi"] = dpi
-    return info
-
-
-def _exif(image: Image.Image) -> Image.Exif:
-    """A picture's EXIF in a form that is certain to be writable; empty when it cannot be read."""
-    exif = Image.Exif()
-    try:
-        found = image.getexif()
-        if image.format == "TIFF":
-            for tag in _DESCRIPTIVE:
-                if tag in found:
-                    exif[tag] = found[tag]
-            for part in (IFD.Exif, IFD.GPSInfo):
-                values = {k: v for k, v in found.get_ifd(part).items() if k != IFD.Interop}
-                if values:
-                    exif[part] = values
-            found = exif
-        exif = Image.Exif()
-        exif.load(found.tobytes() if len(found) else b"")
-        return exif
-    except Exception:  # a hostile EXIF block makes Pillow raise nearly anything
-        return Image.Exif()

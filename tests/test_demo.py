@@ -138,7 +138,7 @@ def test_no_picture(client: Client) -> None:
         "url": "data:image/png;base64,AAAA",
         "meta": {"_type": "gradio.FileData"},
     }
-    assert "choose one" in refusal(lambda: client.predict(inline, **call))
+    assert "upload files first" in refusal(lambda: client.predict(inline, **call))
 
 
 def test_files_of_the_server_stay_there(client: Client, small: Path) -> None:

@@ -15,6 +15,7 @@ from PIL.ExifTags import Base
 
 from hvae_sr.errors import PictureError
 from hvae_sr.inference import files
+from hvae_sr.inference.decoding import Request, decode
 from hvae_sr.inference.files import (
     LONGEST_RECORD,
     file_record,
@@ -129,7 +130,7 @@ class TestOpening:
 
         monkeypatch.setattr(Image, "open", refuse)
         with pytest.raises(PictureError, match=r"in\.png may not be read"):
-            open_picture(tmp_path / "in.png")
+            decode(Request(str(tmp_path / "in.png")))
 
     def test_a_folder_is_no_picture(self, tmp_path: Path):
         with pytest.raises(PictureError, match="folder"):
@@ -212,6 +213,35 @@ class TestSaving:
             save_picture(colours(size=(50, 50)), tmp_path / "out.png")
         assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
         assert (tmp_path / "out.png").read_bytes() == before
+
+    @pytest.mark.parametrize("suffix", files.SUFFIXES)
+    @pytest.mark.parametrize("size", [(70_000, 1), (1, 70_000)])
+    def test_what_a_format_cannot_hold_is_one_sentence(
+        self, size: tuple[int, int], suffix: str, tmp_path: Path
+    ):
+        """GIF's encoder raises struct.error, AVIF's RuntimeError."""
+        path = tmp_path / f"out{suffix}"
+        try:
+            save_picture(Image.new("RGB", size), path)
+        except PictureError as error:
+            assert "could not be written" in str(error) and "\n" not in str(error)
+            assert not list(tmp_path.iterdir())
+        else:
+            assert open_picture(path).size == size
+
+    @pytest.mark.parametrize(
+        "error", [RuntimeError("odd"), KeyError("odd"), OverflowError(), SystemError(), TypeError()]
+    )
+    def test_whatever_an_encoder_raises_is_one_sentence(
+        self, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        def fail(*arguments: object, **options: object) -> None:
+            raise error
+
+        monkeypatch.setattr(Image.Image, "save", fail)
+        with pytest.raises(PictureError, match=r"out\.png could not be written, its format does"):
+            save_picture(colours(), tmp_path / "out.png")
+        assert not list(tmp_path.iterdir())
 
     def test_ctrl_c_leaves_nothing_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         def interrupt(descriptor: int) -> None:

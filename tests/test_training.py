@@ -24,7 +24,7 @@ from hvae_sr.data import DeadLeaves, Stack
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import TrainingError
 from hvae_sr.models import HVAE
-from hvae_sr.training import checkpoints, loop
+from hvae_sr.training import checkpoints, feature_loss, loop
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.loop import Options, Trainer
 from hvae_sr.training.recipes import PRESETS, Objective, Recipe
@@ -409,6 +409,41 @@ class TestWhatTheModelSees:
             assert batch.lr is not None and (batch.lr == 0).all()
             expected = torch.full_like(batch.hr, (100 + 100 * weight) / 255)
             torch.testing.assert_close(batch.hr, expected)
+
+    def test_a_loss_on_features_takes_part_more_and_more(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        class Means(torch.nn.Module):
+            def forward(self, image: Tensor, target: Tensor) -> Tensor:
+                return (image.mean() - target.mean()).abs()
+
+        monkeypatch.setattr(feature_loss, "load", lambda path: Means())
+        recipe = replace(SRCNN_RECIPE, feature_weight=2.0)
+        run = trainer(tmp_path / "run", recipe, features=tmp_path / "weights.pth")
+        for step, weight in [(0, 0.5), (3, 1.25), (6, 2.0)]:
+            run.step = step
+            terms, _ = run.train_step()
+            assert set(terms) == {"loss", "features", "psnr", "gradient_norm"}
+            assert float(terms["loss"]) >= weight * float(terms["features"])
+            assert run._weights(run.progress) == {"features": weight}
+
+    def test_features_need_their_weights_and_a_deterministic_model(self, tmp_path: Path):
+        with pytest.raises(TrainingError, match="features need EfficientNet-Lite0"):
+            trainer(tmp_path / "run", features=tmp_path / "none.pth")
+        with pytest.raises(TrainingError, match="for deterministic models"):
+            trainer(tmp_path / "run", HVAE_RECIPE, features=tmp_path / "none.pth")
+
+    @pytest.mark.parametrize("recipe", [SRCNN_RECIPE, HVAE_RECIPE])
+    def test_a_compiled_step_is_the_plain_one(self, tmp_path: Path, recipe: Recipe):
+        """Traced, but run by torch itself: a real compiler takes minutes and draws other noise."""
+        terms = []
+        for backend in (None, "eager"):
+            run = trainer(tmp_path / str(backend), recipe)
+            if backend is not None:
+                run.loss = loop.compiled(run.criterion, backend)
+            terms.append(run.train_step()[0])
+        for key, value in terms[0].items():
+            torch.testing.assert_close(terms[1][key], value, rtol=1e-3, atol=1e-4)
 
     def test_likelihoods_are_of_originals_alone(self, tmp_path: Path):
         hr = torch.zeros(12, 3, 16, 16, dtype=torch.uint8)

@@ -26,10 +26,10 @@ def space(
 @app.command("check-demo")
 def check_demo(
     requests: Annotated[
-        int, typer.Option(min=20, help="Answers over which memory is watched.")
+        int, typer.Option(min=20, help="Answers over which times and memory are watched.")
     ] = 200,
 ) -> None:
-    """Start the demo, and print what many visitors, many answers and bad inputs do to it."""
+    """Start the demo, and print what load, attacks and faults do to it, as Markdown tables."""
     from hvae_sr.demo.check import report
 
     print(report(requests), end="")

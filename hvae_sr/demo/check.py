@@ -1,9 +1,10 @@
-"""The demo under load and bad input: what `hvae-sr check-demo` prints, as Markdown tables."""
+"""The demo under load and attack: what `hvae-sr check-demo` prints, as Markdown tables."""
 
 import hashlib
 import io
 import json
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +21,97 @@ import av
 import httpx
 import numpy as np
 import psutil  # type: ignore[import-untyped]
-from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
 from PIL import Image
 
-from hvae_sr.demo import movie, shared
+from hvae_sr.demo import line, movie, prior, shared
 from hvae_sr.demo.guard import LARGEST_FILE
+from hvae_sr.demo.values import META
 from hvae_sr.hub import load
 
-PEOPLE = 16
+PEOPLE = 16  # each with an address of its own, from 127.0.0.2 on
 SIDE = 32  # of the pictures they bring
-WARM_UP = 20  # answers after which memory is first looked at
+WARM_UP = 32  # answers before memory is first looked at
+SESSIONS = 1000  # that are opened for a small event of the page each
+BESIDE = 12  # answers that are timed while an upload is refused
 START = "import sys; from hvae_sr.demo import launch; launch(port=int(sys.argv[1]))"
-PATIENCE = 300  # seconds for the server to start
+PATIENCE = 300  # seconds for the server to start, and for an answer
+
+
+class RefusedError(Exception):
+    """A call was answered with a sentence instead of a result."""
+
+
+class Visitor:
+    """A client with a loopback address of its own, as bare as an attacker's.
+
+    Args:
+        address: of the demo, without a slash at its end.
+        number: 0 to 250: who it is.
+    """
+
+    def __init__(self, address: str, number: int = 0):
+        transport = httpx.HTTPTransport(local_address=f"127.0.0.{number + 2}")
+        self.http = httpx.Client(base_url=address, transport=transport, timeout=PATIENCE)
+
+    def upload(self, file: Path) -> str:
+        """Where the server keeps a file that it was sent."""
+        files = {"files": (file.name, file.read_bytes())}
+        (path,) = self.http.post("/gradio_api/upload", files=files).raise_for_status().json()
+        return path
+
+    def call(self, endpoint: str, values: dict[str, Any]) -> list[Any]:
+        """What an action gives back, in a session of its own.
+
+        Raises:
+            RefusedError: with the sentence of a refusal.
+        """
+        # clients of gradio would not even send NaN
+        asked = self.http.post(
+            f"/gradio_api/call/v2/{endpoint}",
+            content=json.dumps(values),
+            headers={"content-type": "application/json"},
+        )
+        if not asked.is_success:
+            raise RefusedError(_detail(asked))
+        event, data = self.listen(f"/gradio_api/call/{endpoint}/{asked.json()['event_id']}")
+        if event == "error":
+            raise RefusedError(data["error"] if isinstance(data, dict) else data)
+        return data
+
+    def listen(self, path: str) -> tuple[str, Any]:
+        """The last message of a stream of events: its kind, and what it says."""
+        last = self.http.get(path).text.strip().split("\n\n")[-1]
+        kind, _, data = last.rpartition("data: ")
+        return kind.removeprefix("event: ").strip(), json.loads(data)
+
+    def upscale(self, file: Path, model: str) -> Image.Image:
+        """The answer to a picture that is uploaded for it."""
+        *_, answer = self.call("upscale", {"picture": named(self.upload(file)), "model": model})
+        served = self.http.get(f"/gradio_api/file={answer['path']}").raise_for_status()
+        return Image.open(io.BytesIO(served.content))
 
 
 def report(requests: int = 200) -> str:
-    """Start the demo in a process of its own and put it to the three tests."""
+    """Start the demo in a process of its own and put it to every test, as Markdown.
+
+    Args:
+        requests: answers over which memory and times are watched.
+    """
     with tempfile.TemporaryDirectory() as name, served() as (address, process):
         folder = Path(name)
-        crowd = crowded(address, folder)
+        crowd = crowded(address, process, folder, requests)
+        tries = refused(address, folder)
+        head = ("asked", "answered rightly", "median", "95 of 100 within", "memory")
         return "\n".join(
             [
-                f"{PEOPLE} clients at once, each with a picture of its own:\n",
-                table(("answered rightly", "all at once", "one after another"), [crowd.row()]),
-                "Resident memory of the server:\n",
-                table(("answers", "MiB"), memory(address, process, folder, requests)),
-                "Bad inputs, and what is said to them:\n",
-                table(("input", "answer"), refused(address, folder)),
+                f"{PEOPLE} clients at once, every request in a new session, every picture new:\n",
+                table(head, [crowd.row()]),
+                f"{SESSIONS} sessions that ask for a small event each: resident memory\n",
+                table(("before", "after"), [sessions(address, process)]),
+                "Another client's answers while the worst upload known is refused:\n",
+                table(("usually", "meanwhile", "refused"), [beside(address, folder)]),
+                f"{len(tries)} bad inputs, and what is said to them:\n",
+                table(("input", "answer"), tries),
             ]
         )
 
@@ -85,11 +149,6 @@ def _await(address: str, server: subprocess.Popen[bytes]) -> None:
     raise OSError("the demo did not start: see what `python app.py` says")
 
 
-def visitor(address: str, folder: Path) -> Client:
-    """A client with a session of its own that keeps what it gets in `folder`."""
-    return Client(address, verbose=False, analytics_enabled=False, download_files=folder)
-
-
 def picture(index: int) -> Image.Image:
     """A picture that no other index has: noise under soft shades."""
     noise = np.random.default_rng(index).integers(0, 64, (SIDE, SIDE, 3))
@@ -107,85 +166,181 @@ class Crowd:
     """What came of many visitors at once.
 
     Args:
-        right: how many got the very pixels that a direct call gives for their own picture.
-        at_once, in_turn: seconds for all of them together, and one after another.
+        right: for each request, whether it got the very pixels that a direct call gives for its
+            own picture.
+        seconds: that each of them took, from the upload to the picture.
+        before, after: resident memory of the server, bytes.
     """
 
-    right: int
-    at_once: float
-    in_turn: float
+    right: list[bool]
+    seconds: list[float] = field(repr=False)
+    before: int
+    after: int
+
+    @property
+    def late(self) -> float:
+        """Seconds within which 95 of 100 requests are answered."""
+        return float(np.percentile(self.seconds, 95))
 
     def row(self) -> tuple[str, ...]:
-        return f"{self.right} of {PEOPLE}", f"{self.at_once:.1f} s", f"{self.in_turn:.1f} s"
+        return (
+            str(len(self.right)),
+            str(sum(self.right)),
+            f"{statistics.median(self.seconds):.1f} s",
+            f"{self.late:.1f} s",
+            f"{_mebibytes(self.before)} to {_mebibytes(self.after)}",
+        )
 
 
-def crowded(address: str, folder: Path) -> Crowd:
-    """Sixteen clients ask at once, each for its own picture, then one after another."""
-    model = next(name for name, each in shared.shelf().items() if not shared.can_sample(each))
-    direct = load(model)
-    files = []
-    for index in range(PEOPLE):
-        files.append(folder / f"picture-{index}.png")
-        picture(index).save(files[-1])
-    expected = [fingerprint(direct.upscale(Image.open(file))) for file in files]
-    visitors = [visitor(address, folder) for _ in files]
+def crowded(address: str, process: psutil.Process, folder: Path, requests: int) -> Crowd:
+    """Sixteen clients keep asking at once, each request with a picture of its own."""
+    name = fastest()
+    direct = load(name)
+    visitors = [Visitor(address, number) for number in range(PEOPLE)]
 
-    def ask(client: Client, file: Path) -> str:
-        *_, answer = client.predict(handle_file(file), model=model, api_name="/upscale")
-        return fingerprint(Image.open(answer))
-
-    with ThreadPoolExecutor(PEOPLE) as pool:
-        start = time.perf_counter()
-        found = list(pool.map(ask, visitors, files))
-        at_once = time.perf_counter() - start
-    start = time.perf_counter()
-    again = list(map(ask, visitors, files))
-    in_turn = time.perf_counter() - start
-    right = sum(a == b == c for a, b, c in zip(expected, found, again, strict=True))
-    return Crowd(right, at_once, in_turn)
-
-
-def memory(
-    address: str, process: psutil.Process, folder: Path, requests: int
-) -> list[tuple[str, str]]:
-    """Resident memory after a warm-up and then after each tenth of `requests` answers."""
-    client, file = visitor(address, folder), folder / "memory.png"
-
-    def answer(index: int) -> None:
+    def ask(index: int) -> tuple[bool, float]:
+        file = folder / f"picture-{index}.png"
         picture(index).save(file)
-        client.predict(handle_file(file), api_name="/upscale")
+        start = time.perf_counter()
+        answer = visitors[index % PEOPLE].upscale(file, name)
+        seconds = time.perf_counter() - start
+        return fingerprint(answer) == expected[index], seconds
 
-    for index in range(WARM_UP):
-        answer(index)
-    rows = [("0", _mebibytes(process))]
-    for index in range(requests):
-        answer(index)
-        if (index + 1) % max(requests // 10, 1) == 0:
-            rows.append((str(index + 1), _mebibytes(process)))
-    return rows
+    expected = {n: fingerprint(direct.upscale(picture(n))) for n in range(WARM_UP + requests)}
+    with ThreadPoolExecutor(PEOPLE) as pool:
+        list(pool.map(ask, range(WARM_UP)))
+        before = process.memory_info().rss
+        found = list(pool.map(ask, range(WARM_UP, WARM_UP + requests)))
+        after = process.memory_info().rss
+    right, seconds = zip(*found, strict=True)
+    return Crowd(list(right), list(seconds), before, after)
 
 
-def _mebibytes(process: psutil.Process) -> str:
-    return str(process.memory_info().rss // 2**20)
+def fastest() -> str:
+    """The bundled model with the fewest weights among those that enlarge photographs."""
+    models = {name: each for name, each in shared.shelf().items() if not shared.can_sample(each)}
+    return min(models, key=lambda name: sum(each.numel() for each in models[name].parameters()))
+
+
+def sessions(address: str, process: psutil.Process) -> tuple[str, str]:
+    """Resident memory before and after a small event of the page in each of many sessions."""
+    visitor = Visitor(address)
+    page = visitor.http.get("/config").json()
+    number, inputs = next(
+        (each["id"], each["inputs"])
+        for each in page["dependencies"]
+        if each["backend_fn"] and not each["queue"] and len(each["inputs"]) == 1
+    )
+
+    def opened(count: int, name: str) -> int:
+        for index in range(count):
+            body = {"fn_index": number, "data": [0] * len(inputs)}
+            body["session_hash"] = f"{name}{index}"
+            visitor.http.post("/gradio_api/run/predict", json=body)
+        return process.memory_info().rss
+
+    before = opened(SESSIONS // 5, "first")
+    return _mebibytes(before), _mebibytes(opened(SESSIONS, "more"))
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size // 2**20} MiB"
+
+
+def beside(address: str, folder: Path) -> tuple[str, str, str]:
+    """Median seconds of an answer, alone and while another client's upload is refused; its answer.
+
+    The upload is a progressive JPEG of a few pixels that draws its last scan until the file is as
+    large as the demo takes.
+    """
+    name, visitor, attacker = fastest(), Visitor(address), Visitor(address, PEOPLE)
+    good, worst = folder / "good.png", folder / "scans.jpg"
+    picture(0).save(good)
+    worst.write_bytes(repeated_scans(LARGEST_FILE - 2**16))
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        visitor.upscale(good, name)
+        return time.perf_counter() - start
+
+    usual = statistics.median(seconds() for _ in range(BESIDE))
+    sentences: list[str] = []
+    taken: list[float] = []
+    with ThreadPoolExecutor(1) as pool:
+        while len(taken) < BESIDE:
+            attack = pool.submit(said, lambda: attacker.upscale(worst, name))
+            taken.append(seconds())
+            while not attack.done() and len(taken) < 100 * BESIDE:
+                taken.append(seconds())
+            sentences.append(attack.result())
+    return f"{usual:.2f} s", f"{statistics.median(taken):.2f} s", sentences[-1]
+
+
+def repeated_scans(size: int) -> bytes:
+    """A progressive JPEG of 256 x 256 pixels and `size` bytes, nearly all in scans of a few."""
+    file = io.BytesIO()
+    Image.new("L", (256, 256), 90).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + scan * ((size - len(whole)) // len(scan)) + whole[-2:]
 
 
 def refused(address: str, folder: Path) -> list[tuple[str, str]]:
     """Every bad input, and the one sentence that it gets."""
-    client = visitor(address, folder)
+    visitor = Visitor(address)
 
-    def sent(file: Path, endpoint: str) -> str:
-        return said(lambda: client.predict(handle_file(file), api_name=endpoint))
+    def asked(action: str, values: dict[str, Any]) -> str:
+        return said(lambda: visitor.call(action, values))
 
-    files = [(what, sent(file, endpoint)) for what, endpoint, file in bad_files(folder)]
+    rows = [
+        (what, asked(action, {slot: named(visitor.upload(file))}))
+        for what, action, slot, file in bad_files(folder)
+    ]
     good = folder / "good.png"
     picture(0).save(good)
-    picked = _named(uploaded(address, good))
-    values = [
-        (what, asked(address, {"picture": picked, **value})) for what, value in BAD_VALUES.items()
-    ]
-    paths = [(what, asked(address, {"picture": _named(path)})) for what, path in BAD_PATHS.items()]
-    addresses = [(f"`GET {path}`", fetched(address + path)) for path in BAD_ADDRESSES]
-    return [*files, *values, *paths, *addresses, ("a file of 33 MB", too_many_bytes(address))]
+    given = {"picture": named(visitor.upload(good))}
+    rows += [(what, asked("upscale", {**given, **value})) for what, value in BAD_VALUES.items()]
+    rows += [(what, asked("upscale", {"picture": value})) for what, value in BAD_PATHS.items()]
+    rows += [(f"`{what}`", answered(visitor.http.get(what[4:]))) for what in BAD_ADDRESSES]
+    rows += [(what, answered(send(visitor.http))) for what, send in BAD_REQUESTS.items()]
+    return [*rows, (f"call {line.MOST_OPEN + 1} of one client", too_many(address))]
+
+
+def too_many(address: str) -> str:
+    """What a client is told whose earlier calls are still open."""
+    visitor = Visitor(address, 1)
+    many = {"num_samples": prior.MOST_SAMPLES}  # these keep the queue busy until the last call
+    for _ in range(line.MOST_OPEN):
+        visitor.http.post("/gradio_api/call/v2/sample", json=many).raise_for_status()
+    return answered(visitor.http.post("/gradio_api/call/v2/sample", json=many))
+
+
+def said(call: Callable[[], Any]) -> str:
+    """The sentence that a refused call gets."""
+    try:
+        call()
+    except RefusedError as error:
+        return str(error)
+    return "(taken)"
+
+
+def answered(response: httpx.Response) -> str:
+    """How a request is answered: the code, and the sentence of a refusal."""
+    if response.is_success:
+        return f"{response.status_code} (served)"
+    return f"{response.status_code}: {_detail(response)}"
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        return response.json()["detail"]
+    except (ValueError, TypeError, KeyError):  # gradio's own words for some uploads
+        return response.text
+
+
+def named(path: str) -> dict[str, Any]:
+    """A file that is named as one that was uploaded."""
+    return {"path": path, "meta": dict(META)}
 
 
 BAD_VALUES: dict[str, dict[str, Any]] = {
@@ -200,70 +355,72 @@ BAD_VALUES: dict[str, dict[str, Any]] = {
     "seed 1e99": {"seed": 1e99},
     "`maybe` consistent": {"consistent": "maybe"},
 }
-BAD_PATHS = {
-    "a path of the server as picture": "/etc/passwd",
-    "an address elsewhere as picture": "https://example.org/picture.png",
-    "an address of the machine as picture": "http://127.0.0.1:1/picture.png",
+FORGED = "/etc/hostname"  # a file that many servers have
+BAD_PATHS: dict[str, Any] = {
+    "a path of the server as picture": named("/etc/passwd"),
+    "the same without gradio's mark": {"path": FORGED},
+    "the same with another mark": {"path": FORGED, "meta": {"_type": "gradio.Other"}},
+    "the same with a list as mark": {"path": FORGED, "meta": []},
+    "a path with a null byte": named("/tmp/a\0b"),
+    "a number as path": {"path": 7, "meta": dict(META)},
+    "an address elsewhere as picture": named("https://example.org/picture.png"),
+    "an address of the machine as picture": named("http://127.0.0.1:1/picture.png"),
+    "lists in lists in lists": [[[[[[[[[[[["x"]]]]]]]]]]]],
 }
 BAD_ADDRESSES = (
-    "/gradio_api/file=/etc/passwd",
-    "/gradio_api/file=..%2f..%2f..%2fetc%2fpasswd",  # bare dots would not leave the client
-    "/gradio_api/file=app.py",
-    "/gradio_api/file=pyproject.toml",
-    "/gradio_api/file=https://example.org/",
-    "/gradio_api/proxy=https://example.org/",
+    "GET /gradio_api/file=/etc/passwd",
+    "GET /gradio_api/file=..%2f..%2f..%2fetc%2fpasswd",  # bare dots would not leave the client
+    "GET /gradio_api/file=app.py",
+    "GET /gradio_api/file=https://example.org/",
+    "GET /gradio_api/proxy=https://example.org/",
+    "GET /gradio_api/dev/reload",
+    "GET /gradio_api/runs",
+    "GET /monitoring/summary",
+    "GET /nothing",
 )
+_CALL = "/gradio_api/call/upscale"
+_UPLOAD = "/gradio_api/upload"
+_CUT = b'--x\r\ncontent-disposition: form-data; name="files"; filename="a.png"\r\n\r\nabc'
+_MULTIPART = {"content-type": "multipart/form-data; boundary=x"}
+BAD_REQUESTS: dict[str, Callable[[httpx.Client], httpx.Response]] = {
+    "an action that is none": lambda http: http.post("/gradio_api/call/other", json={"data": []}),
+    "the same by its arguments": lambda http: http.post("/gradio_api/call/v2/other", json={}),
+    "an argument that is none": lambda http: http.post(
+        "/gradio_api/call/v2/upscale", json={"other": 1}
+    ),
+    "an event that is none": lambda http: http.post(
+        "/gradio_api/queue/join", json={"data": [], "fn_index": 9999, "session_hash": "a"}
+    ),
+    "an event by its name, beside the queue": lambda http: http.post(
+        "/gradio_api/run/upscale", json={"data": []}
+    ),
+    "no JSON": lambda http: http.post(_CALL, content=b"{"),
+    "no object": lambda http: http.post(_CALL, json=[]),
+    "no list of values": lambda http: http.post(_CALL, json={"data": 1}),
+    "an upload without its form": lambda http: http.post(_UPLOAD, content=b"x"),
+    "an upload without its boundary": lambda http: http.post(
+        _UPLOAD, content=b"x", headers={"content-type": "multipart/form-data"}
+    ),
+    "an upload of nonsense": lambda http: http.post(_UPLOAD, content=b"x", headers=_MULTIPART),
+    "an upload that is cut short": lambda http: http.post(
+        _UPLOAD, content=_CUT, headers=_MULTIPART
+    ),
+    "a name of 5,000 letters": lambda http: http.post(
+        _UPLOAD, files={"files": ("x" * 5000 + ".png", b"1")}
+    ),
+    "a file of 33 MB": lambda http: http.post(
+        _UPLOAD, files={"files": ("large.png", bytes(LARGEST_FILE + 2**20))}
+    ),
+    "a call of 70 KB": lambda http: http.post(_CALL, json={"data": ["x" * 70_000]}),
+    "another host's name": lambda http: http.get("/config", headers={"host": "evil.example"}),
+    "an upload from another page": lambda http: http.post(
+        _UPLOAD, files={"files": ("a.png", b"1")}, headers={"origin": "https://evil.example"}
+    ),
+}
 
 
-def _named(path: str) -> dict[str, Any]:
-    """A file that is named, not uploaded."""
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-
-def said(call: Callable[[], Any]) -> str:
-    """The sentence that a refused call gets."""
-    try:
-        call()
-    except AppError as error:
-        return str(error)
-    return "(taken)"
-
-
-def uploaded(address: str, file: Path) -> str:
-    """Where the server keeps a file that it was sent."""
-    files = {"files": (file.name, file.read_bytes())}
-    (path,) = httpx.post(f"{address}/gradio_api/upload", files=files).raise_for_status().json()
-    return path
-
-
-def asked(address: str, values: dict[str, Any]) -> str:
-    """The sentence that bare values for /upscale get: clients of gradio would not even send NaN."""
-    calls = f"{address}/gradio_api/call"
-    kind = {"content-type": "application/json"}
-    answer = httpx.post(f"{calls}/v2/upscale", content=json.dumps(values), headers=kind)
-    event = answer.raise_for_status().json()["event_id"]
-    told = httpx.get(f"{calls}/upscale/{event}", timeout=60).text
-    event, _, data = told.partition("\ndata: ")
-    return json.loads(data)["error"] if event == "event: error" else "(taken)"
-
-
-def fetched(address: str) -> str:
-    """How a request is answered: the code, and the sentence of a refusal."""
-    response = httpx.get(address)
-    if response.is_success:
-        return f"{response.status_code} (served)"
-    return f"{response.status_code}: {response.json()['detail']}"
-
-
-def too_many_bytes(address: str) -> str:
-    """What an upload over the limit is told."""
-    files = {"files": ("large.png", bytes(LARGEST_FILE + 2**20))}
-    response = httpx.post(f"{address}/gradio_api/upload", files=files)
-    return f"{response.status_code}: {response.json()['detail']}"
-
-
-def bad_files(folder: Path) -> list[tuple[str, str, Path]]:
-    """(what it is, endpoint, file) of pictures and movies that the demo refuses."""
+def bad_files(folder: Path) -> list[tuple[str, str, str, Path]]:
+    """(what it is, action, argument, file) of pictures and movies that the demo refuses."""
     png = io.BytesIO()
     picture(0).save(png, "PNG")
     film = clip(folder / "film.mp4", 50).read_bytes()
@@ -284,13 +441,13 @@ def bad_files(folder: Path) -> list[tuple[str, str, Path]]:
         "a playlist as movie": ("list.mp4", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n"),
     }
     rows = []
-    for endpoint, group in (("/upscale", contents), ("/movie", films)):
+    for action, slot, group in (("upscale", "picture", contents), ("movie", "clip", films)):
         for what, (name, content) in group.items():
             (folder / name).write_bytes(content)
-            rows.append((what, endpoint, folder / name))
+            rows.append((what, action, slot, folder / name))
     frames = movie.MOST_FRAMES + 1
-    rows.append((f"{frames} frames", "/movie", clip(folder / "long.mp4", frames)))
-    rows.append(("frames of 2048 x 2048", "/movie", clip(folder / "large.mp4", 1, 2048)))
+    rows.append((f"{frames} frames", "movie", "clip", clip(folder / "long.mp4", frames)))
+    rows.append(("frames of 2048 x 2048", "movie", "clip", clip(folder / "large.mp4", 1, 2048)))
     return rows
 
 

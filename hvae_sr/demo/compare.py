@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hvae_sr import pictures
 from hvae_sr.degradations import Degradation
-from hvae_sr.demo import examples
+from hvae_sr.demo import examples, jobs
 from hvae_sr.demo.shared import (
     Models,
     described,
@@ -187,6 +187,8 @@ def tab(models: Models) -> None:
                 raise ValueError("no model is chosen: choose at least one to compare")
             shrink = min(tasks[name].scale for name in chosen) if reference else 1
             image = read_picture(picture, len(chosen), shrink)
+            pixels = image.width * image.height // shrink**2
+            jobs.allow({comparable[name]: pixels for name in chosen})
             given = [
                 set_task(image, degradation, reference)
                 for degradation in dict.fromkeys(tasks[name] for name in chosen)

@@ -1,143 +1,263 @@
-"""What the demo refuses before it looks closer: wrong values, large bodies, unused doors."""
+"""What the demo refuses before it looks closer: foreign names, unused doors, large bodies."""
 
-import math
+import asyncio
+import ipaddress
+import logging
+import time
+from collections.abc import Collection
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import urlsplit
 
-import gradio as gr
-from gradio_client.utils import is_file_obj_with_meta, is_http_url_like, traverse
+from gradio.route_utils import FnIndexInferError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from hvae_sr.demo.values import DISK_FULL, FILE, explained
 
 API = "/gradio_api"
-FILE = f"{API}/file="
 LARGEST_FILE = 32 * 2**20  # bytes
-LARGEST_CALL = 2**20  # bytes of a request that uploads nothing
+LARGEST_CALL = 2**16  # bytes of a request that uploads nothing
 UPLOADS = (f"{API}/upload", f"{API}/mcp")  # MCP clients send pictures inside their calls
-CLOSED = tuple(  # gradio's own features that the demo does not use
-    API + door
-    for door in (
-        "/component_server",
-        "/deep_link",
-        "/file/http",
-        "/file=http",  # fetches from other servers
-        "/process_recording",  # runs ffmpeg on whatever it is given
-        "/proxy=",
-        "/vibe-",
-    )
+CHUNK_TIME = 30.0  # seconds to wait for more of a body
+BODY_TIME = 600.0  # seconds for all of it
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+EVERYWHERE = frozenset({"0.0.0.0", "::"})
+
+# All that the page and the clients of the API use; gradio has far more.
+DOORS = frozenset(
+    {
+        "",
+        "/config",
+        "/favicon.ico",
+        "/manifest.json",
+        "/pwa_icon",
+        "/robots.txt",
+        "/theme.css",
+        *(
+            API + door
+            for door in (
+                "/app_id",
+                "/cancel",
+                "/info",
+                "/mcp",
+                "/openapi.json",
+                "/queue/data",
+                "/queue/join",
+                "/queue/status",
+                "/reset",
+                "/run/predict",
+                "/startup-events",
+                "/theme.css",
+                "/upload",
+                "/upload_progress",
+            )
+        ),
+    }
+)
+ROOMS = (
+    "/assets/",
+    "/pwa_icon/",
+    "/static/",
+    f"{API}/call/",
+    f"{API}/heartbeat/",
+    f"{API}/mcp/",
+    FILE,
 )
 
+log = logging.getLogger(__name__)
 
-class Page(gr.Blocks):
-    """Blocks that refuse values which do not fit their components in one sentence.
 
-    gradio would let them through (NaN, a list for a name), or say nothing of use.
+class Names:
+    """Which names the demo answers to, so that no page elsewhere becomes its own by DNS.
+
+    On a loopback address these are the loopback names and those that were allowed. Elsewhere any
+    bare address is one too, which DNS cannot forge, and every name where none was allowed.
+
+    Args:
+        host: what the server listens on.
+        allowed: further names.
     """
 
-    async def preprocess_data(
-        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
-    ) -> list[Any]:
-        if len(inputs) < len(block_fn.inputs):
-            raise refusal(f"this takes {len(block_fn.inputs)} values, and got {len(inputs)}")
-        inputs = traverse(inputs, _local, is_file_obj_with_meta)
-        for component, value in zip(block_fn.inputs, inputs, strict=False):
-            check(component, value)
-        try:
-            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
-        except (ValueError, TypeError, OSError) as error:
-            raise refusal("a file or value was not understood: upload files first") from error
+    def __init__(self, host: str, allowed: Collection[str] = ()):
+        host = host.strip("[]").lower()
+        self.allowed = frozenset(each.strip("[]").lower() for each in allowed)
+        self._local = host == "localhost" or _is_loopback(host)
+        self._names = LOOPBACK | self.allowed | {host} - EVERYWHERE
+        self.unguarded = host in EVERYWHERE and not self.allowed
 
-
-def refusal(sentence: str) -> gr.Error:
-    """An error of which the page shows this sentence, and the log nothing."""
-    return gr.Error(sentence, title="Not possible", print_exception=False)
-
-
-def check(component: Any, value: Any) -> None:
-    """Refuse a value that a component could never have sent.
-
-    Raises:
-        gr.Error: in one sentence that names the component.
-    """
-    label = getattr(component, "label", None) or "a value"
-    if isinstance(component, gr.Dropdown | gr.Radio | gr.CheckboxGroup):
-        _check_choice(label, component, value)
-    elif isinstance(component, gr.Slider | gr.Number):
-        _check_number(label, component, value)
-    elif isinstance(component, gr.Checkbox) and not isinstance(value, bool):
-        raise refusal(f"{label}: use true or false")
-
-
-def _check_choice(label: str, component: Any, value: Any) -> None:
-    several = isinstance(component, gr.CheckboxGroup) or getattr(component, "multiselect", False)
-    choices = [choice for _, choice in component.choices]
-    chosen = value if several and isinstance(value, list) else [value]
-    if any(isinstance(each, list | dict) or each not in choices for each in chosen):
-        raise refusal(f"{label}: choose one that the menu has")
-
-
-def _check_number(label: str, component: Any, value: Any) -> None:
-    if value is None and not isinstance(component, gr.Slider):
-        return  # an emptied box
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise refusal(f"{label}: use a number")
-    least, most = component.minimum, component.maximum
-    if (least is not None and value < least) or (most is not None and value > most):
-        raise refusal(f"{label}: use a number from {least} to {most}")
-
-
-def _local(file: dict[str, Any]) -> dict[str, Any]:
-    """A file named by its address on this server -> by its path; others are not fetched."""
-    path = file.get("path")
-    if not isinstance(path, str) or not is_http_url_like(path):
-        return file
-    _, found, local = path.partition(FILE)
-    if not found:
-        raise refusal("files are not fetched from other servers: upload it here")
-    return {**file, "path": unquote(local)}
+    def __contains__(self, name: str | None) -> bool:
+        if name is None:
+            return False
+        if name in self._names or self.unguarded:
+            return True
+        return not self._local and _is_address(name)
 
 
 class Guard:
-    """ASGI middleware: closes doors, bounds bodies, and forbids browsers to guess at files."""
+    """ASGI middleware: answers in one sentence what the demo does not do.
 
-    def __init__(self, app: ASGIApp):
+    It checks the name that was asked for, where a call comes from, doors and lengths, forbids
+    browsers to guess at files, and puts errors that nobody foresaw into words.
+
+    Args:
+        page: the page behind it, whose files it keeps in place.
+        names: what the demo answers to.
+        proxies: addresses or networks whose word about whom they stand for is taken.
+    """
+
+    def __init__(self, app: ASGIApp, page: Any, names: Names, proxies: Collection[str] = ()):
         self.app = app
+        self.page = page
+        self.names = names
+        self._behind = ProxyHeadersMiddleware(self._serve, list(proxies))  # type: ignore[arg-type]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"]
-        largest = LARGEST_FILE + 2**16 if path.startswith(UPLOADS) else LARGEST_CALL
-        if path.startswith(CLOSED):
-            await _answer("this demo does not serve that", 404, scope, receive, send)
+        peer = scope["client"][0] if scope["client"] else None
+        if peer in self._behind.trusted_hosts:
+            await self._behind(scope, receive, send)  # type: ignore[arg-type]
             return
-        if int(Headers(scope=scope).get("content-length") or 0) > largest:
-            await _answer(_too_large(largest), 413, scope, receive, send)
-            return
-        received = 0
+        headers = [each for each in scope["headers"] if not each[0].startswith(b"x-forwarded-")]
+        await self._serve({**scope, "headers": headers}, receive, send)
 
-        async def bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > largest:  # by a request that does not say its length
-                raise HTTPException(413, _too_large(largest))
-            return message
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
 
         async def watched(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message)["x-content-type-options"] = "nosniff"
             await send(message)
 
-        await self.app(scope, bounded, watched)
+        try:
+            largest = self._admitted(scope)
+            if scope["path"].startswith((FILE, API)):
+                self.page.restore()
+            form = scope["path"].startswith(UPLOADS[0])
+            await self.app(scope, _bounded(receive, largest, form), watched)
+        except ClientDisconnect:
+            return  # nobody is left to tell
+        except Exception as error:  # whatever it is, it ends here in a sentence
+            if started:
+                raise
+            code, sentence = _meaning(error, scope["path"])
+            if code == 500:
+                log.exception("a request failed")
+            await JSONResponse({"detail": sentence}, code)(scope, receive, watched)
+
+    def _admitted(self, scope: Scope) -> int:
+        """The most bytes that a request may bring.
+
+        Raises:
+            HTTPException: when the demo does not take it at all.
+        """
+        headers, path = Headers(scope=scope), scope["path"]
+        host = headers.get("host", "")
+        if hostname(host) not in self.names:
+            raise HTTPException(
+                421, "the demo does not answer to this name: start it with --allowed-host NAME"
+            )
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and not self._at_home(headers, host):
+            raise HTTPException(403, "calls from other pages are not taken: open the demo itself")
+        if not is_open(path):
+            raise HTTPException(404, "this demo does not serve that")
+        largest = LARGEST_FILE + 2**16 if path.startswith(UPLOADS) else LARGEST_CALL
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > largest:
+            raise HTTPException(413, _too_large(largest))
+        return largest
+
+    def _at_home(self, headers: Headers, host: str) -> bool:
+        origin = headers.get("origin")
+        if origin is None:  # no browser, or not from a page
+            return True
+        netloc = origin.partition("://")[2].lower()
+        return netloc == host.lower() or hostname(netloc) in self.names.allowed
+
+
+def hostname(netloc: str) -> str | None:
+    """The name in a Host header or an origin, without port and brackets."""
+    try:
+        name = urlsplit(f"//{netloc}").hostname
+    except ValueError:
+        return None
+    return name.removesuffix(".") if name else None
+
+
+def is_open(path: str) -> bool:
+    """Whether the demo serves a path."""
+    if path.startswith(f"{FILE}http"):  # gradio would fetch it from another server
+        return False
+    return path.rstrip("/") in DOORS or path.startswith(ROOMS)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(name: str) -> bool:
+    return _is_address(name) and ipaddress.ip_address(name.partition("%")[0]).is_loopback
+
+
+def _bounded(receive: Receive, largest: int, form: bool) -> Receive:
+    """A body of at most so many bytes, which comes in time, and to its end if it is a form."""
+    received, whole, tail = 0, False, b""
+    end = time.monotonic() + BODY_TIME
+
+    async def bounded() -> Message:
+        nonlocal received, whole, tail
+        if whole:  # from here on only the end of the connection is waited for
+            return await receive()
+        patience = min(CHUNK_TIME, end - time.monotonic())
+        try:
+            message = await asyncio.wait_for(receive(), max(patience, 0))
+        except TimeoutError:
+            raise HTTPException(408, "this took too long to arrive: send it again") from None
+        body = message.get("body", b"")
+        received += len(body)
+        tail = (tail + body[-4:])[-4:]
+        whole = not message.get("more_body", False)
+        if received > largest:  # by a request that does not say its length
+            raise HTTPException(413, _too_large(largest))
+        if form and whole and received and not tail.rstrip(b"\r\n").endswith(b"--"):
+            raise HTTPException(400, "the upload was cut short: send it again")
+        return message
+
+    return bounded
 
 
 def _too_large(largest: int) -> str:
-    return f"that is too large: at most {largest // 2**20} MB are taken here"
+    size = f"{largest // 2**20} MB" if largest >= 2**20 else f"{largest // 2**10} KB"
+    return f"that is too large: at most {size} are taken here"
 
 
-async def _answer(sentence: str, code: int, scope: Scope, receive: Receive, send: Send) -> None:
-    await JSONResponse({"detail": sentence}, code)(scope, receive, send)
+def _meaning(error: Exception, path: str) -> tuple[int, str]:
+    """Code and sentence for what gradio or this demo raised before anything was sent."""
+    if isinstance(error, HTTPException):
+        return error.status_code, error.detail
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return 507, explained(error)
+    if path.startswith(f"{API}/upload") and not isinstance(error, OSError):
+        return 400, "the upload was not understood: send files as multipart/form-data"
+    # What gradio raises for names, numbers and arguments that it does not know.
+    if path.startswith(API) and isinstance(error, FnIndexInferError | LookupError):
+        return 404, f"there is no such action: {API}/info lists them"
+    if path.startswith(API) and isinstance(error, TypeError):
+        return 422, f"these are not the arguments of this action: {API}/info lists them"
+    return 500, explained(error)
+
+
+async def not_understood(request: Any, error: Exception) -> JSONResponse:
+    """The answer to a body that is no call at all."""
+    return JSONResponse({"detail": f"this is no call: {API}/info says how to make one"}, 422)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_sr import pictures
-from hvae_sr.demo import examples
+from hvae_sr.demo import examples, jobs
 from hvae_sr.demo.grids import grid, strip
 from hvae_sr.demo.shared import (
     Models,
@@ -56,8 +56,11 @@ def rows_of(
     if picture is None:
         if not can_sample(model):
             raise ValueError("this model only enlarges: give it a picture, or choose another one")
+        jobs.allow({model: jobs.SAMPLE * (1 + others) * len(stages(model))})
         return redraw(model, seed, others=others, temperature=temperature)
-    image = read_picture(picture, (1 + others) * len(stages(model, given=True)))
+    answers = (1 + others) * len(stages(model, given=True))
+    image = read_picture(picture, answers)
+    jobs.allow({model: image.width * image.height * answers})
     lr, _ = pictures.split(image)
     return redraw(model, seed, others=others, lr=lr, temperature=temperature)
 

@@ -1,5 +1,6 @@
 """The tab "Movie": a short clip in, the same clip with larger frames and its own sound out."""
 
+import contextvars
 import queue
 import threading
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from hvae_sr.demo import jobs
 from hvae_sr.demo.shared import (
     LARGEST_WORK,
     Models,
@@ -49,7 +51,7 @@ def checked(path: str | None) -> tuple[Path, reading.Facts]:
     if not path or not Path(path).is_file():
         raise MovieError("there is no movie: choose one first, or upload it again")
     clip = Path(path)
-    facts = reading.survey(clip, largest=LARGEST_WORK)
+    facts = reading.survey(clip, largest=LARGEST_WORK, most=MOST_FRAMES)
     frames = facts.frames or 1
     if frames > MOST_FRAMES:
         raise MovieError(
@@ -94,12 +96,14 @@ def enlarged(clip: Path, target: Path, model: SuperResolutionModel) -> Iterator[
     def report(done: int, total: int | None) -> None:
         if stop.is_set():
             raise _StoppedError
+        jobs.check()
         if done > MOST_FRAMES:  # the packets promised fewer
             raise MovieError(f"{clip.name} has more frames than the {MOST_FRAMES} the demo takes")
         reports.put(done)
 
     pool = ThreadPoolExecutor(1, thread_name_prefix="movie of the demo")
-    done = pool.submit(work, report)
+    # In this context, so that the work knows its job and ends with it.
+    done = pool.submit(contextvars.copy_context().run, work, report)
     done.add_done_callback(lambda _: reports.put(None))
     try:
         yield from iter(reports.get, None)
@@ -132,6 +136,8 @@ def tab(models: Models) -> None:
             chosen = models[model]
             name = f"{source.stem}-x{chosen.scale}{suffix_for(source)}"
             target = new_folder(box) / name
+            frames = facts.frames or MOST_FRAMES
+            jobs.allow({chosen: frames * facts.width * facts.height})
             for done in enlarged(source, target, chosen):
                 yield gr.skip(), _bar(done, facts.frames), gr.skip()
         size = f"{facts.width * chosen.scale} x {facts.height * chosen.scale}"

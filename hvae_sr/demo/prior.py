@@ -5,6 +5,7 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_sr import traversal
+from hvae_sr.demo import jobs
 from hvae_sr.demo.grids import enlarged, grid, strip
 from hvae_sr.demo.shared import (
     Models,
@@ -29,6 +30,7 @@ WAY = "Every picture on the way is a sample too. Model and temperature are those
 
 def draw(model: GenerativeModel, count: int, temperature: float, seed: int) -> Tensor:
     """Pictures (count, 3, H, W) in [0, 1], drawn in one pass."""
+    jobs.allow({model: jobs.SAMPLE * count})
     return model.sample(count, temperature=temperature, seed=seed)
 
 
@@ -90,6 +92,7 @@ def tab(models: Models) -> None:
         """
         with readable():
             progress(0.1, desc="Drawing")
+            jobs.allow({samplers[model]: jobs.SAMPLE * steps})
             samples = traversal.interpolate(
                 samplers[model],
                 checked_seed(start),

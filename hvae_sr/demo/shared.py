@@ -11,10 +11,14 @@ from typing import Any, TypeGuard
 import gradio as gr
 from PIL import Image
 
+from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
+from hvae_sr.demo.quota import check_room
+from hvae_sr.demo.values import own
 from hvae_sr.errors import HvaeSrError, ModelError, PictureError
 from hvae_sr.evaluation import cards
 from hvae_sr.hub import bundled, load
+from hvae_sr.inference.budget import STRANGERS
 from hvae_sr.inference.files import open_picture, save_picture
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
@@ -43,13 +47,14 @@ def shelf() -> dict[str, SuperResolutionModel]:
 
 
 def warm(models: Models) -> None:
-    """Let every model answer once: the first pass through new weights takes longest."""
+    """Let every model answer once, as the first pass takes longest, then measure how fast it is."""
     tiny = Image.new("RGB", (16, 16))
     for model in models.values():
         if model.degradation is not None:
             model.upscale(tiny, consistent=True)
         if can_sample(model):
             model.sample(1, seed=0)
+        jobs.measure(model)
 
 
 def can_sample(model: SuperResolutionModel) -> TypeGuard[GenerativeModel]:
@@ -165,8 +170,12 @@ def picture_box() -> gr.Image:
 
 
 def uploaded_path(payload: Any) -> str | None:
-    """What a box hands over instead of opening the file: where it lies."""
-    return None if payload is None else payload.path
+    """What a box hands over instead of opening the file: where it lies in the demo's own folder.
+
+    Raises:
+        gr.Error: for a path that leads elsewhere.
+    """
+    return None if payload is None else str(own(payload.path))
 
 
 def read_picture(path: str | None, answers: int, shrink: int = 1) -> Image.Image:
@@ -182,7 +191,7 @@ def read_picture(path: str | None, answers: int, shrink: int = 1) -> Image.Image
     """
     if not path or not Path(path).is_file():
         raise PictureError("there is no picture: choose one first, or upload it again")
-    image = open_picture(path, largest=LARGEST_WORK * shrink**2)
+    image = open_picture(path, largest=LARGEST_WORK * shrink**2, budget=STRANGERS)
     width, height = image.size
     if max(width, height) > LARGEST_SIDE * shrink:
         raise PictureError(
@@ -227,12 +236,18 @@ def stored(
     folder = new_folder(owner)
     paths = []
     for image, name, record in zip(images, names, records or [None] * len(images), strict=True):
+        jobs.check()
         save_picture(image, folder / name, record=record)
         paths.append(str(folder / name))
     return paths
 
 
 def new_folder(owner: gr.Component) -> Path:
-    """An empty folder, its name not to be guessed, in the cache of a component of the page."""
+    """An empty folder, its name not to be guessed, in the cache of a component of the page.
+
+    Raises:
+        HvaeSrError: when the demo's disk space is used up.
+    """
+    check_room()
     Path(owner.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=owner.GRADIO_CACHE))

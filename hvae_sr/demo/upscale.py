@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
+from gradio.utils import LRUCache
 from PIL import Image
 
 from hvae_sr import pictures
-from hvae_sr.demo import examples, spread
+from hvae_sr.demo import examples, jobs, spread
 from hvae_sr.demo.shared import (
     Models,
     checked_seed,
@@ -21,7 +22,7 @@ from hvae_sr.demo.shared import (
     stored,
     temperature_slider,
 )
-from hvae_sr.errors import PictureError
+from hvae_sr.demo.values import checked_index, refusal
 from hvae_sr.inference.upscaling import Settings, records
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
@@ -29,6 +30,7 @@ from hvae_sr.nn.resize import enlarge
 from hvae_sr.upscaling import UpscaleOutput, Upscaler
 
 MOST_SAMPLES = 16
+MOST_KEPT = 256  # sessions in which another sample can be chosen: a few kB each
 DOT = " · "  # between two figures
 
 TEMPERATURE_INFO = "0: the single best guess. 0.8: plausible detail. 1: true samples."
@@ -41,6 +43,21 @@ IDENTICAL = "At temperature 0 all samples are identical: raise it to see where t
 DETERMINISTIC = "This model has one answer: it has no temperature, no samples and no uncertainty."
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of a finished answer, and what replaces it when another sample is chosen.
+
+    Args:
+        before: file of the bicubic enlargement.
+        files: of the samples.
+        figures: of each sample, in words.
+    """
+
+    before: str
+    files: tuple[str, ...]
+    figures: tuple[str, ...]
+
+
 def bicubic(image: Image.Image, scale: int) -> Image.Image:
     """The picture enlarged by interpolation, its alpha, greyness and depth kept."""
     lr, rest = pictures.split(image)
@@ -50,6 +67,9 @@ def bicubic(image: Image.Image, scale: int) -> Image.Image:
 def tab(models: Models) -> None:
     """Lay out the tab and connect it; inside `gr.Blocks`."""
     models = {name: model for name, model in models.items() if model.degradation is not None}
+    # On the server, so that no path which a browser names is ever given back. Not gr.State: MCP
+    # clients of actions that return one get an error.
+    kept: LRUCache[str | None, Shown] = LRUCache(MOST_KEPT)
 
     def upscale(
         picture: str | None,
@@ -58,6 +78,7 @@ def tab(models: Models) -> None:
         temperature: float,
         seed: int | None,
         consistent: bool,
+        request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
     ) -> tuple[tuple[str, str], str, list[tuple[str, str]], Image.Image | None, str, str]:
         """Enlarge a picture; answers keep its alpha, greyness and 16-bit depth.
@@ -69,7 +90,7 @@ def tab(models: Models) -> None:
             temperature: 0 the best guess, 1 true samples, at most 1.2; 0 for such a model.
             seed: makes the samples repeatable.
             consistent: project the answers onto pictures that shrink to the input.
-            progress: filled in by gradio.
+            request, progress: filled in by gradio.
 
         Returns:
             the bicubic enlargement and the first answer
@@ -84,6 +105,7 @@ def tab(models: Models) -> None:
             _check_choices(model, chosen, num_samples, temperature)
             settings = Settings(num_samples, temperature, checked_seed(seed), consistent)
             image = read_picture(picture, num_samples)
+            jobs.allow({chosen: image.width * image.height * num_samples})
             file = Path(str(picture))
             progress(0.1, desc="Upscaling")
             start = time.perf_counter()
@@ -105,8 +127,9 @@ def tab(models: Models) -> None:
             )
         captions = _captions(found)
         several = list(zip(after, captions, strict=True)) if num_samples > 1 else []
-        figures = _figures(chosen, found, captions, seconds)
-        return (before, after[0]), figures, several, heatmap, legend, after[0]
+        figures = [_figures(chosen, found, captions, n, seconds) for n in range(num_samples)]
+        kept[request.session_hash] = Shown(before, tuple(after), tuple(figures))
+        return (before, after[0]), figures[0], several, heatmap, legend, after[0]
 
     with gr.Tab("Upscale", id="upscale", elem_id="tab-upscale"), gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -139,7 +162,6 @@ def tab(models: Models) -> None:
                 label="Left: bicubic. Right: the model",
                 elem_id="answer",
             )
-            slider.preprocess = _paths
             figures = gr.Markdown(label="Size, LR-PSNR, time and seed", elem_classes="figures")
             gr.Markdown(LR_PSNR_INFO, elem_classes="note")
             download = gr.DownloadButton("Download the PNG", interactive=False, size="md")
@@ -175,26 +197,20 @@ def tab(models: Models) -> None:
             gr.update(visible=not generative),
         ]
 
-    def show_several(samples: list[tuple[str, str]] | None) -> list[dict]:
+    def show_several(request: gr.Request) -> list[dict]:
+        shown = kept.get(request.session_hash)
         return [
-            gr.update(visible=samples is not None),
+            gr.update(visible=shown is not None and len(shown.files) > 1),
             gr.update(selected_index=0),
             gr.update(interactive=True),
         ]
 
-    def show_sample(
-        before_and_after: list[str],
-        said: str,
-        samples: list[tuple[str, str]],
-        chosen: gr.SelectData,
-    ) -> tuple[tuple[str, str], str, str]:
-        files, captions = zip(*samples, strict=True)
-        with readable():
-            if not Path(files[chosen.index]).is_file():
-                raise PictureError("these samples are no longer kept: upscale the picture again")
-        size, _, _, *rest = said.split(DOT)
-        said = DOT.join([size, *_of_sample(captions, chosen.index), *rest])
-        return (before_and_after[0], files[chosen.index]), said, files[chosen.index]
+    def show_sample(request: gr.Request, chosen: gr.SelectData) -> tuple[tuple[str, str], str, str]:
+        shown = kept.get(request.session_hash)
+        if shown is None or not all(Path(each).is_file() for each in (shown.before, *shown.files)):
+            raise refusal("these samples are no longer kept: upscale the picture again")
+        index = checked_index(chosen.index, len(shown.files))
+        return (shown.before, shown.files[index]), shown.figures[index], shown.files[index]
 
     name.change(
         show_choices,
@@ -214,7 +230,7 @@ def tab(models: Models) -> None:
         scroll_to_output=True,
     ).success(
         show_several,
-        gallery,
+        None,
         [several, gallery, download],
         queue=False,
         show_progress="hidden",
@@ -222,7 +238,7 @@ def tab(models: Models) -> None:
     )
     gallery.select(
         show_sample,
-        [slider, figures, gallery],
+        None,
         [slider, figures, download],
         queue=False,
         show_progress="hidden",
@@ -257,21 +273,20 @@ def _note(sentence: str) -> str:
 
 
 def _figures(
-    model: SuperResolutionModel, found: UpscaleOutput, captions: Sequence[str], seconds: float
+    model: SuperResolutionModel,
+    found: UpscaleOutput,
+    captions: Sequence[str],
+    index: int,
+    seconds: float,
 ) -> str:
-    """Size, place among the samples, LR-PSNR, time and seed of the first answer."""
+    """Size, place among the samples, LR-PSNR, time and seed of one answer."""
     assert isinstance(found.mean, Image.Image)
     width, height = found.mean.size
     size = f"**{width} x {height}** from {width // model.scale} x {height // model.scale}"
     seed = [f"seed {found.seed}"] if isinstance(model, GenerativeModel) else []
-    return DOT.join([size, *_of_sample(captions, 0), f"{seconds:.2f} s", *seed])
-
-
-def _of_sample(captions: Sequence[str], index: int) -> list[str]:
-    """The figures that differ between samples: they are in the captions of the gallery too."""
-    _, value = captions[index].split(": ")
     place = [f"sample {index + 1} of {len(captions)}"] if len(captions) > 1 else []
-    return [*place, f"LR-PSNR **{value}**"]
+    _, value = captions[index].split(": ")
+    return DOT.join([size, *place, f"LR-PSNR **{value}**", f"{seconds:.2f} s", *seed])
 
 
 def _captions(found: UpscaleOutput) -> list[str]:
@@ -284,8 +299,3 @@ def _captions(found: UpscaleOutput) -> list[str]:
 def _names(stem: str, scale: int, count: int) -> list[str]:
     more = [f"{stem}-x{scale}-{index}.png" for index in range(2, count + 1)]
     return [f"{stem}-bicubic.png", f"{stem}-x{scale}.png", *more]
-
-
-def _paths(payload: Any) -> list[str]:
-    """The files of the slider, which would open them first."""
-    return [each.path for each in payload.root]

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from hvae_sr.data import read_folder
 from hvae_sr.errors import DataError
 from hvae_sr.evaluation.metrics import planes, psnr, valid_ssim
-from hvae_sr.inference.files import open_picture, read_record, save_picture
+from hvae_sr.inference.files import encodable, open_picture, read_record, save_picture
 from hvae_sr.inference.store import Shrunk, restore, shrink
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge
@@ -118,7 +118,8 @@ class FullSize:
     def __init__(self, picture: Image.Image, codec: str):
         def encode(quality: int) -> bytes:
             file = io.BytesIO()
-            picture.save(file, format=codec, quality=quality, **RIVALS[codec])
+            with encodable(picture, f"a picture as {codec}"):
+                picture.save(file, format=codec, quality=quality, **RIVALS[codec])
             return file.getvalue()
 
         self.encode: Callable[[int], bytes] = cache(encode)

@@ -4,22 +4,24 @@ import json
 import os
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin, UnidentifiedImageError, features
+from PIL import Image, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
 from hvae_sr.errors import PictureError
-from hvae_sr.pictures import eight_bits, metadata
+from hvae_sr.inference import decoders
+from hvae_sr.inference.budget import Budget
+from hvae_sr.inference.decoding import AVIF, FORMATS, LARGEST_FILE, Request
+from hvae_sr.metadata import metadata
+from hvae_sr.pictures import eight_bits
 
-_AVIF = features.check("avif")
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM") + (("AVIF",) if _AVIF else ())
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm") + (
-    (".avif",) if _AVIF else ()
+    (".avif",) if AVIF else ()
 )
-LARGEST_FILE = 2**26  # pixels of one picture file; more is taken for a decompression bomb
 
 WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF")
 WITH_DEPTH = ("PNG", "TIFF", "PPM")  # of 16 bits, in greyscale
@@ -35,52 +37,28 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def open_picture(path: str | Path, largest: int = LARGEST_FILE) -> Image.Image:
+def open_picture(
+    path: str | Path, largest: int = LARGEST_FILE, budget: Budget | None = None
+) -> Image.Image:
     """Read a picture file completely, its size checked before a pixel is decoded.
 
-    Of animated files the first frame is read. Pillow reads colours of more than 8 bits with 8,
-    which a warning says; greyscale of 16 bits keeps them.
+    A process of its own decodes it, so that Ctrl-C works at any time. Of animated files the first
+    frame is read. Pillow reads colours of more than 8 bits with 8, which a warning says; greyscale
+    of 16 bits keeps them.
 
     Args:
         path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, or AVIF where Pillow has it.
         largest: most pixels accepted.
+        budget: what decoding may cost, for files of strangers; left out, as much as it takes.
 
     Raises:
-        PictureError: in one sentence, for a file that is missing, no picture, truncated or huge.
+        PictureError: in one sentence, for a file that is missing, no picture, truncated, huge, or
+            over the budget.
     """
-    path = Path(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
-        width, height = image.size
-        if width * height > largest:
-            raise PictureError(
-                f"{path.name} is {width}x{height}: at most {largest} pixels are read, shrink it"
-            )
-        cut = _cut_to_eight_bits(image)
-        image.load()
-    except FileNotFoundError as error:
-        raise PictureError(f"{path.name} is not there") from error
-    except PermissionError as error:
-        raise PictureError(f"{path.name} may not be read: change its permissions") from error
-    except IsADirectoryError as error:
-        raise PictureError(f"{path.name} is a folder, not a picture") from error
-    except Image.DecompressionBombError as error:
-        raise PictureError(
-            f"{path.name} is far too large: at most {largest} pixels are read, shrink it"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{path.name} is not a picture in a format read here") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, PictureError):
-            raise
-        raise PictureError(
-            f"{path.name} is damaged or cut short: export it again from its source"
-        ) from error
-    if cut:
-        warnings.warn(f"{path.name} has 16 bits a colour, of which 8 are read", stacklevel=2)
-    return image
+    decoded = decoders.decode(Request(str(Path(path).absolute()), largest, budget))
+    for sentence in decoded.warnings:
+        warnings.warn(sentence, stacklevel=2)
+    return decoded.image()
 
 
 def check_target(path: Path) -> str:
@@ -154,17 +132,42 @@ def save_picture(
             lossless. The other formats always are.
 
     Raises:
-        PictureError: for an unknown suffix, transparency in a format that cannot hold it, a
+        PictureError: for an unknown suffix, transparency or a size that the format cannot hold, a
             quality out of range, or a full disk.
     """
     path = Path(path)
     kind = check_target(path)
-    image = holdable(image, path)
-    options = {**_encoding(kind, quality), **_metadata(image, kind, record)}
-    try:
+    with encodable(image, str(path)):
+        image = holdable(image, path)
+        options = {**_encoding(kind, quality), **_metadata(image, kind, record)}
         written_whole(path, lambda scratch: _write(image, scratch, kind, options))
-    except (OSError, ValueError) as error:
-        raise PictureError(f"{path} could not be written: {error}") from error
+
+
+@contextmanager
+def encodable(image: Image.Image, name: str) -> Iterator[None]:
+    """Turn whatever an encoder of pictures or the disk raises into one sentence.
+
+    Args:
+        name: of what is written.
+
+    Raises:
+        PictureError: in place of any other exception.
+    """
+    try:
+        yield
+    except PictureError:
+        raise
+    except MemoryError as error:
+        raise PictureError(f"{name} needs more memory to be written than there is") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise PictureError(f"{name} could not be written: {reason}") from error
+    except Exception as error:
+        # Pillow's encoders raise nearly anything: struct.error, RuntimeError, OverflowError.
+        raise PictureError(
+            f"{name} could not be written, its format does not hold this picture of "
+            f"{image.width}x{image.height} pixels ({error}): use PNG or TIFF"
+        ) from error
 
 
 def written_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -242,15 +245,3 @@ def _metadata(image: Image.Image, kind: str, record: dict[str, Any] | None) -> d
     if len(exif):
         kept["exif"] = exif
     return kept
-
-
-def _cut_to_eight_bits(image: Image.Image) -> bool:
-    """Whether decoding will lose depth: known from the header, before `load`."""
-    if image.mode.startswith(("I", "F")):
-        return False
-    for tile in getattr(image, "tile", ()):
-        if tile.codec_name.startswith("ppm"):
-            return tile.args[1] > 255  # the largest value, after the mode
-        if ";16" in str(tile.args):
-            return True
-    return False

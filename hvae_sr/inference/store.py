@@ -18,8 +18,8 @@ from hvae_sr.degradations import Degradation, get_degradation
 from hvae_sr.degradations.linear import CONSISTENT
 from hvae_sr.errors import ModelError, PictureError
 from hvae_sr.hub import bundled, load
+from hvae_sr.inference.decoding import LARGEST_FILE
 from hvae_sr.inference.files import (
-    LARGEST_FILE,
     check_free,
     check_target,
     holdable,

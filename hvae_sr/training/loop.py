@@ -23,7 +23,6 @@ from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.hierarchy import LatentGroup
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.models.registry import MODELS
-from hvae_sr.nn.distributions import Likelihood
 from hvae_sr.nn.layers import Residual
 from hvae_sr.training import checkpoints
 from hvae_sr.training.ema import EMA
@@ -418,7 +417,7 @@ def _features(weights: Path, device: torch.device) -> nn.Module:
         raise TrainingError(f"features need EfficientNet-Lite0: {error}") from error
 
 
-def compiled(criterion: nn.Module) -> nn.Module:
+def compiled(criterion: nn.Module, backend: str = "inductor") -> nn.Module:
     """`criterion`, with `torch.compile` over what repeats in it, or over all of it.
 
     A deep hierarchy as a whole takes minutes to compile; its cells and latent groups are of few
@@ -427,12 +426,9 @@ def compiled(criterion: nn.Module) -> nn.Module:
     modules = list(criterion.modules())
     parts = [module for module in modules if isinstance(module, Residual | LatentGroup)]
     if not parts:
-        return torch.compile(criterion)  # type: ignore[return-value]
+        return torch.compile(criterion, backend=backend)  # type: ignore[return-value]
     for part in parts:
-        part.compile(dynamic=False)
-    for module in modules:
-        if isinstance(module, Likelihood):
-            module.log_prob = torch.compile(module.log_prob, dynamic=False)  # type: ignore[method-assign]
+        part.compile(dynamic=False, backend=backend)
     return criterion
 
 

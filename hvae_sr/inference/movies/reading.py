@@ -11,13 +11,17 @@ import av
 import numpy as np
 from av.sidedata.sidedata import Type
 
-from hvae_sr.errors import MovieError
+from hvae_sr.errors import HvaeSrError, MovieError
 from hvae_sr.inference.movies.colours import Colours, ToRGB
 
 # Playlists and their like, which make a decoder open other files or addresses, are not among them.
 DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg"
 LARGEST_FRAME = 2**25  # pixels of a source's frame: 8K
 TOLERANCE = 1.0  # seconds that a container may promise and not hold
+LONGEST_GAP = 6 * 3600  # seconds between two packets of a stream: MP4 has 31 bits at 90 kHz
+PER_FRAME = 400  # packets of all streams for each frame, where frames are limited
+# What decoders, encoders and PyAV raise beside errors of FFmpeg.
+UNEXPECTED = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,15 @@ def readable(path: Path) -> Iterator[None]:
     """Turn a decoder's errors into one sentence about this file."""
     try:
         yield
+    except HvaeSrError:
+        raise
     except FileNotFoundError as error:
         raise MovieError(f"{path.name} is not there") from error
     except PermissionError as error:
         raise MovieError(f"{path.name} may not be read: change its permissions") from error
     except av.DecoderNotFoundError as error:
         raise MovieError(f"{path.name} uses a codec that is not known here") from error
-    except av.FFmpegError as error:
+    except (av.FFmpegError, *UNEXPECTED) as error:
         raise MovieError(
             f"{path.name} is damaged, cut short or no movie in a format read here: "
             "export it again from its source"
@@ -110,11 +116,12 @@ def opened(path: Path) -> Iterator[Any]:
         yield movie
 
 
-def survey(path: Path, largest: int = LARGEST_FRAME) -> Facts:
+def survey(path: Path, largest: int = LARGEST_FRAME, most: int | None = None) -> Facts:
     """Read a movie through, decoding its first frame only, and check that it can be upscaled.
 
     Args:
         largest: most pixels of a frame, known before one is decoded.
+        most: frames after which no more are read; a movie of more is reported with more.
 
     Raises:
         MovieError: see `upscale_movie`.
@@ -122,21 +129,45 @@ def survey(path: Path, largest: int = LARGEST_FRAME) -> Facts:
     with opened(path) as movie, readable(path):
         stream = _main_video(movie, path, largest)
         first, packets, end = None, 0, 0.0
-        for packet in movie.demux():
-            if packet.is_corrupt:
-                raise _damaged(path)
+        for packet in _followed(movie, path, most):
             if packet.pts is not None:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index == stream.index:
                 packets += bool(packet.size) and not packet.is_discard
                 if first is None:
                     first = next(iter(packet.decode()), None)
-        promised = ((movie.start_time or 0) + (movie.duration or 0)) / av.time_base
-        if end < promised - TOLERANCE:
-            raise _damaged(path)
+            if most is not None and packets > most and first is not None:
+                break
+        else:
+            promised = ((movie.start_time or 0) + (movie.duration or 0)) / av.time_base
+            if end < promised - TOLERANCE:
+                raise _damaged(path)
         if first is None:
             raise MovieError(f"{path.name} holds no picture that can be decoded")
         return _facts(first, packets, stream, path)
+
+
+def _followed(movie: Any, path: Path, most: int | None) -> Iterator[Any]:
+    """Every packet of a movie, none of them damaged or long after the one before.
+
+    Raises:
+        MovieError: otherwise, and for far more packets than `most` frames need.
+    """
+    latest: dict[int, int] = {}
+    for count, packet in enumerate(movie.demux()):
+        if packet.is_corrupt:
+            raise _damaged(path)
+        if most is not None and count > most * PER_FRAME:
+            raise MovieError(f"{path.name} is cut into too many packets: export it again")
+        time = packet.dts if packet.dts is not None else packet.pts
+        if time is not None:
+            gap = float((time - latest.get(packet.stream_index, time)) * packet.time_base)
+            if gap > LONGEST_GAP:
+                raise MovieError(
+                    f"{path.name} has a gap of {gap / 3600:.0f} hours: cut it there into two movies"
+                )
+            latest[packet.stream_index] = time
+        yield packet
 
 
 def items(movie: Any, facts: Facts, copied: list[int], path: Path) -> Iterator[Any]:

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import av
 
-from hvae_sr.errors import MovieError
+from hvae_sr.errors import HvaeSrError, MovieError
 from hvae_sr.inference.movies import CONTAINERS
 from hvae_sr.inference.movies.colours import FromRGB
-from hvae_sr.inference.movies.reading import Facts, Frame
+from hvae_sr.inference.movies.reading import UNEXPECTED, Facts, Frame
 
 H264 = ("libx264", {"crf": "16", "preset": "fast"})
 VP9 = ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"})
@@ -50,8 +50,10 @@ def writable(target: Path) -> Iterator[None]:
     """Turn an encoder's, a container's or the disk's errors into one sentence."""
     try:
         yield
-    except (av.FFmpegError, OSError) as error:
-        reason = error.strerror or str(error)
+    except HvaeSrError:
+        raise
+    except (av.FFmpegError, OSError, *UNEXPECTED) as error:
+        reason = getattr(error, "strerror", None) or error
         raise MovieError(f"{target} could not be written: {reason}") from error
 
 
@@ -74,19 +76,20 @@ class Writer:
         self.target, self.facts, self.size = target, facts, size
         self.from_rgb = FromRGB(facts.colours, *size)
         container = container_of(target)
-        self.output = av.open(f"file:{scratch.absolute()}", "w", format=container)
-        self.video = self._encoder(container, movie.streams[facts.index])
-        self.copies = {
-            stream.index: self._copy(stream, movie)
-            for stream in movie.streams
-            if stream.type in COPIED
-        }
-        if container == "matroska":
-            for stream in movie.streams.attachments:
-                self.output.add_stream_from_template(stream)
-        tags = {key: text for key, text in movie.metadata.items() if key not in OWN_TAGS}
-        self.output.metadata.update(tags)
-        self.output.set_chapters(movie.chapters())
+        with writable(target):
+            self.output = av.open(f"file:{scratch.absolute()}", "w", format=container)
+            self.video = self._encoder(container, movie.streams[facts.index])
+            self.copies = {
+                stream.index: self._copy(stream, movie)
+                for stream in movie.streams
+                if stream.type in COPIED
+            }
+            if container == "matroska":
+                for stream in movie.streams.attachments:
+                    self.output.add_stream_from_template(stream)
+            tags = {key: text for key, text in movie.metadata.items() if key not in OWN_TAGS}
+            self.output.metadata.update(tags)
+            self.output.set_chapters(movie.chapters())
 
     def __enter__(self) -> Self:
         return self
