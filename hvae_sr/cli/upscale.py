@@ -38,7 +38,7 @@ def upscale(
         float | None,
         typer.Option(
             min=0,
-            help="0: best guess; 1: latents at full scale. [default: 0, or 0.8 for several samples]",
+            help="0: best guess; 1: latents at full scale. [default: 0, or 0.8 for several]",
         ),
     ] = None,
     seed: Seed = None,
