@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from benchmarks.pairs import SCALE, crop
-from hvae_sr.realworld import STRENGTHS, RealWorld, from_array, to_array
+from hvae_sr.degradations.blind import STRENGTHS, Blind, from_array, to_array
 
 SIDE = 192  # HR pixels of a crop
 GAP = 4
@@ -35,10 +35,10 @@ def row(path: Path, seeds: range) -> np.ndarray:
     with Image.open(path) as file:
         photograph = file.convert("RGB")
     hr = max((crop(photograph, SIDE, random) for _ in range(CANDIDATES)), key=detail)
-    clean = RealWorld(SCALE, clean=1.0).corrupt(from_array(hr), 0)
+    clean = Blind(SCALE, clean=1.0).corrupt(from_array(hr), 0)
     small = [clean]
     for arguments in STRENGTHS.values():
-        corrupt = RealWorld(SCALE, **arguments | {"clean": 0.0})
+        corrupt = Blind(SCALE, **arguments | {"clean": 0.0})
         small += [corrupt.corrupt(from_array(hr), seed) for seed in seeds]
     images = [hr, *(to_array(lr).repeat(SCALE, 0).repeat(SCALE, 1) for lr in small)]
     gap = np.full((SIDE, GAP, 3), 255, np.uint8)

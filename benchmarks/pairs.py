@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from hvae_sr.realworld import STRENGTHS, RealWorld, from_array, to_array
+from hvae_sr.degradations.blind import STRENGTHS, Blind, from_array, to_array
 
 SCALE = 4
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"}
@@ -87,7 +87,7 @@ def crop(photograph: Image.Image, side: int, random: np.random.Generator) -> np.
     return np.array(piece)
 
 
-def make(task: Task, folder: Path, corrupt: RealWorld, seed: int) -> int:
+def make(task: Task, folder: Path, corrupt: Blind, seed: int) -> int:
     """Fills the task's rows of hr.npy and lr.npy; the number of pairs made."""
     torch.set_num_threads(1)
     hr, lr = (np.load(folder / name, mmap_mode="r+") for name in ("hr.npy", "lr.npy"))
@@ -101,12 +101,12 @@ def make(task: Task, folder: Path, corrupt: RealWorld, seed: int) -> int:
     return len(task.pairs)
 
 
-def degradation(strength: str) -> RealWorld:
+def degradation(strength: str) -> Blind:
     """The named degradation, without film frames where PyAV is absent, which is then said."""
-    corrupt = RealWorld(SCALE, **STRENGTHS[strength])
+    corrupt = Blind(SCALE, **STRENGTHS[strength])
     if find_spec("av") is None:
         print("pairs: film frames are left out, for PyAV is not installed", file=sys.stderr)
-        corrupt = RealWorld(SCALE, **STRENGTHS[strength] | {"film": 0.0})
+        corrupt = Blind(SCALE, **STRENGTHS[strength] | {"film": 0.0})
     return corrupt
 
 

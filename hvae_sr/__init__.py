@@ -6,14 +6,12 @@ Names are imported when they are first touched, so that `import hvae_sr` costs n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hvae_sr.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from hvae_sr.degradation import Degradation
+    from hvae_sr.degradations import Degradation, get_degradation, register_degradation
     from hvae_sr.errors import HubError, HvaeSrError, ModelError, MovieError, PictureError
-    from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import bundled, load
-    from hvae_sr.modeling import SuperResolutionModel, Upscaled
     from hvae_sr.models import (
         BIVA,
         EDSR,
@@ -27,12 +25,15 @@ if TYPE_CHECKING:
         LadderVAE,
         SRResNet,
     )
+    from hvae_sr.models.base import SuperResolutionModel
+    from hvae_sr.models.latent import GenerativeModel
+    from hvae_sr.upscaling import UpscaleOptions, UpscaleOutput, Upscaler
 
 _HOMES = {
     "BIVA": "models",
-    "Degradation": "degradation",
+    "Degradation": "degradations",
     "EDSR": "models",
-    "GenerativeModel": "generative",
+    "GenerativeModel": "models",
     "GuidedCNN": "models",
     "HVAE": "models",
     "HubError": "errors",
@@ -46,11 +47,15 @@ _HOMES = {
     "SRGAN": "models",
     "SRResNet": "models",
     "SRVAE": "models",
-    "SuperResolutionModel": "modeling",
-    "Upscaled": "modeling",
+    "SuperResolutionModel": "models",
+    "UpscaleOptions": "upscaling",
+    "UpscaleOutput": "upscaling",
+    "Upscaler": "upscaling",
     "VAE": "models",
     "bundled": "hub",
+    "get_degradation": "degradations",
     "load": "hub",
+    "register_degradation": "degradations",
 }
 
 __all__ = [  # noqa: RUF022
@@ -69,8 +74,12 @@ __all__ = [  # noqa: RUF022
     "SRVAE",
     "SuperResolutionModel",
     "GenerativeModel",
-    "Upscaled",
+    "Upscaler",
+    "UpscaleOptions",
+    "UpscaleOutput",
     "Degradation",
+    "get_degradation",
+    "register_degradation",
     "HvaeSrError",
     "HubError",
     "ModelError",

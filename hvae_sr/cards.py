@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hvae_sr.models.registry import MODULES
+
 if TYPE_CHECKING:
-    from hvae_sr.modeling import SuperResolutionModel
+    from hvae_sr.models.base import SuperResolutionModel
 
 CARD, RESULTS, TRAINING, NOTES = "README.md", "results.json", "training.json", "notes.md"
 SAMPLES = "samples.png"
-MODELS = "hvae_sr.models."
 BESIDE = (CARD, RESULTS, TRAINING, NOTES, SAMPLES)
 
 TEMPLATE = """---
@@ -82,7 +83,7 @@ def citation(cls: type) -> str:
 
 def _papers(cls: type) -> str:
     """What the docstring of a model's module says below its title; empty for classes of others."""
-    homes = [base.__module__ for base in cls.__mro__ if base.__module__.startswith(MODELS)]
+    homes = [base.__module__ for base in cls.__mro__ if base.__module__ in MODULES.values()]
     text = inspect.cleandoc(sys.modules[homes[0]].__doc__ or "") if homes else ""
     return text.partition("\n\n")[2].strip()
 

@@ -13,10 +13,9 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from yaml import YAMLError
 
-import hvae_sr.models  # noqa: F401  (registers every class that a config can name)
 from hvae_sr import cards, remote, serialization
 from hvae_sr.errors import HubError, ModelError
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.serialization import CONFIG, WEIGHTS
 
 TEXT_BYTES = 2**20

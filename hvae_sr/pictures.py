@@ -15,9 +15,9 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.ExifTags import Base
 from torch import Tensor
 
-from hvae_sr.degradation import enlarge
 from hvae_sr.errors import PictureError
 from hvae_sr.metadata import profile_and_size, readable_exif
+from hvae_sr.nn.resize import enlarge
 
 _STRAIGHT = {"RGBa": "RGBA", "La": "LA"}
 _DEEPEST = 65535

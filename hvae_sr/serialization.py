@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from hvae_sr import __version__
 from hvae_sr.errors import ModelError
+from hvae_sr.registry import INTERACTIVE
+from hvae_sr.version import __version__
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CONFIG_BYTES = 64 * 1024
 LARGEST_INTEGER = 4096
 LONGEST_LIST = 64  # entries of a list, keys of an object
@@ -41,8 +42,67 @@ def _from_1(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "hvae_sr_version": "0.1.0"}
 
 
-# From each older format to the next one.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+# The package's classes in format 2, which named no module and enlarged with a = -0.75 alone.
+_OF_FORMAT_2 = {
+    "BIVA": "biva",
+    "EDSR": "edsr",
+    "HVAE": "hvae",
+    "LadderVAE": "ladder",
+    "NVAE": "nvae",
+    "SRCNN": "srcnn",
+    "SRGAN": "srgan",
+    "SRResNet": "srgan",
+    "SRVAE": "srvae",
+    "VAE": "vae",
+}
+_PARTS = ("lr_prior", "base_model")  # keys that hold the config of a model inside a model
+
+
+def _from_2(config: dict[str, Any]) -> dict[str, Any]:
+    """Format 2 named no module, called the base model `regression`, and knew one enlargement.
+
+    Classes that are not of the package were recognised by their name alone, and still are.
+    """
+    config = dict(config)
+    if "regression" in config:
+        config["base_model"] = config.pop("regression")
+    for part in _PARTS:
+        if isinstance(config.get(part), dict):
+            config[part] = _from_2(config[part])
+    name = config.get("model_class")
+    file = _OF_FORMAT_2.get(name) if isinstance(name, str) else None
+    if file is None:
+        return {**config, "model_module": INTERACTIVE}
+    return {"enlargement": "bicubic_075", **config, "model_module": f"hvae_sr.models.{file}"}
+
+
+# From each older format to the next one: configs, and names of tensors of the package's classes.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
+RENAMED: dict[int, list[tuple[str, str]]] = {
+    2: [
+        (r"(^|\.)regression\.", r"\1base_model."),
+        (r"(^|\.)bottom_up\.", r"\1encoder."),
+        (r"(^|\.)top_down\.", r"\1decoder."),
+        # of a VAE, which has one level with one latent
+        (r"^encoder\.stem\.", "encoder."),
+        (r"^encoder\.levels\.0\.", "encoder.2."),
+        (r"^decoder\.levels\.0\.0\.", ""),
+    ]
+}
+
+
+def current_name(tensor: str, version: int, known: Container[str]) -> str:
+    """What a tensor is called today that a file of an older format calls `tensor`.
+
+    Args:
+        known: the names of a model; a name that is among them needs no other one.
+    """
+    for older in range(version, FORMAT_VERSION):
+        for pattern, replacement in RENAMED.get(older, []):
+            if tensor in known:
+                return tensor
+            tensor = re.sub(pattern, replacement, tensor)
+    return tensor
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -66,14 +126,9 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def written_config(model_class: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """What `config.json` holds, in the format of today."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "hvae_sr_version": __version__,
-        "model_class": model_class,
-        **arguments,
-    }
+def written_config(described: dict[str, Any]) -> dict[str, Any]:
+    """What `config.json` holds of a described model (`full_config`), in the format of today."""
+    return {"format_version": FORMAT_VERSION, "hvae_sr_version": __version__, **described}
 
 
 def format_of(path: Path) -> tuple[int, str | None]:
@@ -113,7 +168,7 @@ def _checked(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
         raise ModelError(f"{path} must hold a JSON object")
-    _check_values(config, str(path))
+    check_values(config, str(path))
     return config
 
 
@@ -130,17 +185,22 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_values(value: Any, where: str, depth: int = 0) -> None:
+def check_values(value: Any, where: str, depth: int = 0) -> None:
+    """Refuse what no config may hold, when it is read and when a model is constructed.
+
+    Raises:
+        ModelError: for numbers out of bounds or not finite, and for too long or deep values.
+    """
     if depth > DEEPEST_NESTING:
         raise ModelError(f"{where} is nested more than {DEEPEST_NESTING} deep")
     if isinstance(value, dict | list) and len(value) > LONGEST_LIST:
         raise ModelError(f"{where} has more than {LONGEST_LIST} entries")
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_values(item, f"{where}: key {key!r}", depth + 1)
+            check_values(item, f"{where}: key {key!r}", depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _check_values(item, where, depth + 1)
+            check_values(item, where, depth + 1)
     elif isinstance(value, int | float) and not 0 <= value <= LARGEST_INTEGER:
         raise ModelError(f"{where} is {value}: expected 0 to {LARGEST_INTEGER}")
 
@@ -183,8 +243,13 @@ def build(cls: type[nn.Module], config: dict[str, Any], path: Path) -> nn.Module
         raise ModelError(f"{path} does not describe a {cls.__name__}: {error}") from error
 
 
-def load_weights(model: nn.Module, path: Path, device: str | torch.device) -> None:
+def load_weights(
+    model: nn.Module, path: Path, device: str | torch.device, version: int = FORMAT_VERSION
+) -> None:
     """Fill a meta model from a safetensors file, strictly; float types are cast to float32.
+
+    Args:
+        version: of the format that the file's names are of.
 
     Raises:
         ModelError: for a missing or truncated file, missing, surplus or wrong-shaped tensors, and
@@ -194,8 +259,9 @@ def load_weights(model: nn.Module, path: Path, device: str | torch.device) -> No
         raise ModelError(f"{path} is missing: a model folder needs {CONFIG} and {WEIGHTS}")
     try:
         with safe_open(path, framework="pt") as file:
-            _check_keys(model, file, path)
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            stored = _stored_names(model, file, version)
+            _check_keys(model, file, stored, path)
+            state = {key: file.get_tensor(name) for key, name in stored.items()}
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path} is not a complete safetensors file ({error}): download it again"
@@ -220,21 +286,33 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def holds(model: nn.Module, path: Path) -> bool:
-    """Whether a weight file has exactly the tensors of a model, whatever float type keeps them."""
+def holds(model: nn.Module, folder: Path) -> bool:
+    """Whether a model folder has exactly the tensors of a model, whatever float type keeps them."""
+    path = folder / WEIGHTS
     if not path.is_file():
         return False
     state = model.state_dict()
     with safe_open(path, framework="pt") as file:
-        return state.keys() == set(file.keys()) and all(
-            torch.equal(file.get_tensor(key).float(), tensor.float().cpu())
+        stored = _stored_names(model, file, format_of(folder / CONFIG)[0])
+        return state.keys() == stored.keys() and all(
+            torch.equal(file.get_tensor(stored[key]).float(), tensor.float().cpu())
             for key, tensor in state.items()
         )
 
 
-def _check_keys(model: nn.Module, file: Any, path: Path) -> None:
+def _stored_names(model: nn.Module, file: Any, version: int) -> dict[str, str]:
+    """Names of tensors today -> their names in a weight file.
+
+    A name that the model knows stays: classes that are not of the package renamed nothing.
+    """
+    known = model.state_dict().keys()
+    names = list(file.keys())
+    return {current_name(name, version, known): name for name in names}
+
+
+def _check_keys(model: nn.Module, file: Any, stored: dict[str, str], path: Path) -> None:
     expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+    slices = {key: file.get_slice(name) for key, name in stored.items()}
     found = {key: tuple(part.get_shape()) for key, part in slices.items()}
     for key in sorted(expected.keys() - found.keys()):
         raise ModelError(f"{path}: tensor {key!r} is missing")

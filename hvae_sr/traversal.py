@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hvae_sr.degradation import reflect
-from hvae_sr.distributions import Noise
-from hvae_sr.generative import GenerativeModel
+from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.resize import reflect
 
 
 class KeptNoise(Noise):
@@ -95,7 +95,7 @@ def stages(
     height, width = size
     found = [Stage(0, "nothing")]
     own = sum(level.groups for level in model.levels)
-    prior = model.lr_prior if model.conditional and not given else None
+    prior = model.lr_prior if model.is_conditional and not given else None
     if prior is not None:
         for draws, latents in _levels(prior, height // model.scale, width // model.scale):
             found.append(Stage(draws, f"y down to its {latents} latents"))
@@ -150,11 +150,11 @@ def redraw(
         ValueError: when `lr` is given to a model that draws pictures from nothing only.
     """
     if lr is not None:
-        if not model.conditional:
+        if not model.is_conditional:
             raise ValueError("this model draws pictures from nothing: it takes no picture")
         height, width = lr.shape[-2:]
         size = (height * model.scale, width * model.scale)
-        lr = reflect(lr, (0, -width % model.multiple, 0, -height % model.multiple))
+        lr = reflect(lr, (0, -width % model.size_multiple, 0, -height % model.size_multiple))
     for stage in stages(model, size, given=lr is not None):
         noise = KeptNoise(seed, stage.draws)
         if lr is None:

@@ -14,8 +14,6 @@ from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
-from hvae_sr.degradation import enlarge, quantise
-from hvae_sr.modeling import SuperResolutionModel
 from hvae_sr.models import (
     BIVA,
     EDSR,
@@ -29,6 +27,8 @@ from hvae_sr.models import (
     LadderVAE,
     SRResNet,
 )
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.nn.resize import enlarge, quantise
 
 if TYPE_CHECKING:
     from gradio_client import Client

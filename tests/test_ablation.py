@@ -15,7 +15,7 @@ from hvae_sr.data import Stack
 from hvae_sr.errors import TrainingError
 from hvae_sr.evaluation import ablation
 from hvae_sr.evaluation.report import References
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.registry import MODELS
 
 EVERY = [variant for part in ablation.VARIANTS.values() for variant in part]
 
@@ -42,7 +42,7 @@ def differences(recipe: object, base: object) -> set[str]:
 def test_every_variant_is_one_change_that_a_model_can_take():
     assert len({v.name for v in EVERY}) == len(EVERY) == len({v.what for v in EVERY})
     for variant in EVERY:
-        SuperResolutionModel.classes[variant.recipe.model](**variant.recipe.arguments)
+        MODELS.get(variant.recipe.model)(**variant.recipe.arguments)
     knobs, cures, _ = ablation.VARIANTS.values()
     assert differences(knobs[0].recipe, ablation.STUDY) == set()
     assert all(len(differences(v.recipe, ablation.STUDY)) == 1 for v in [*knobs[1:], *cures])

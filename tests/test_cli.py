@@ -118,7 +118,7 @@ class TestPicture:
             asked.update(options)
             return [image]
 
-        monkeypatch.setattr("hvae_sr.modeling.SuperResolutionModel.upscale", upscale)
+        monkeypatch.setattr("hvae_sr.models.base.SuperResolutionModel.upscale", upscale)
         options = ["--temperature", 0.5, "--seed", 3, "--consistent", "--tile", 32]
         options += ["--dtype", "bfloat16", "--quality", 77]
         target = tmp_path / "a.webp"

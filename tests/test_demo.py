@@ -168,7 +168,7 @@ def test_several_samples(upscale: Upscale, small: Path) -> None:
     assert all(re.fullmatch(r"\d: [\d.]+ dB", each["caption"]) for each in several)
     assert Path(several[0]["image"]).read_bytes() == Path(after).read_bytes()
     assert Image.open(heatmap).size == (96, 80)
-    assert "/ 255" in legend and "over 3 samples" in legend
+    assert "/ 255" in legend and "from 3 samples" in legend
 
 
 def test_temperature_zero_says_that_samples_agree(upscale: Upscale, small: Path) -> None:

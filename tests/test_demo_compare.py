@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from hvae_sr import load, pictures
-from hvae_sr.degradation import Degradation
+from hvae_sr.degradations import get_degradation
 from hvae_sr.demo import compare, shared
 from hvae_sr.evaluation.report import References, evaluate
 
@@ -79,14 +79,14 @@ def test_every_model_gets_its_own_degradation_and_scale(ask: Compare, reference:
         pixels = pictures.to_tensor(Image.open(each["image"]))[..., ::scale, ::scale]
         hr = pictures.to_tensor(Image.open(reference))
         hr = hr[..., : hr.shape[-2] // scale * scale, : hr.shape[-1] // scale * scale]
-        assert torch.equal(pixels, Degradation(name, scale)(hr))
+        assert torch.equal(pixels, get_degradation(name, scale)(hr))
 
 
 def test_grey_references_are_scored_on_grey_values() -> None:
     grey = random_pictures(1, 1, 40, 40)
     image = pictures.to_image(grey[0])
     assert image.mode == "L"
-    task = compare.set_task(image, Degradation("area", 2), reference=True)
+    task = compare.set_task(image, get_degradation("area", 2), reference=True)
     assert task.hr is not None and torch.equal(task.hr, grey)
     _, entry = compare.answers(task, {"nearest": Nearest()})
     truth = grey[..., 2:-2, 2:-2]

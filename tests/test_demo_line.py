@@ -18,7 +18,7 @@ from torch import Tensor
 from hvae_sr import demo
 from hvae_sr.demo import check, jobs, line, page, shared
 from hvae_sr.demo.page import Page
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 
 
 class Slow(Nearest):

@@ -25,7 +25,7 @@ import runpy, sys, time
 from pathlib import Path
 import hvae_sr.demo
 from hvae_sr.inference.movies.enlarging import Enlarger
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 
 def work(*arguments, **options):
     Path(sys.argv[3]).touch()

@@ -10,20 +10,19 @@ from conftest import random_pictures
 from scipy import stats
 from torch import Tensor
 
-from hvae_sr.distributions import (
+from hvae_sr.nn.distributions import (
     BIN,
     LOG_SCALE_FLOOR,
-    STD_FLOOR,
-    DiagonalGaussian,
     FixedGaussian,
     Gaussian,
     Likelihood,
     Logistic,
     MixtureOfLogistics,
-    Noise,
     bits_per_dim,
     logistic_log_mass,
 )
+from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian
+from hvae_sr.nn.noise import Noise
 
 VALUES = torch.arange(256) / 127.5 - 1  # the 256 values of a channel, in [-1, 1]
 LIKELIHOODS: dict[str, Callable[[], Likelihood]] = {
@@ -82,7 +81,7 @@ class TestMixtureOfLogistics:
         raw = torch.randn(1, 10 * mixtures, 1, 1, generator=torch.Generator().manual_seed(1))
         parts = raw[:, mixtures:].view(3, 3, mixtures)
         parts[0] *= 0.3
-        parts[1] = log_scale - Likelihood.initial_log_scale + 0.2 * parts[1]
+        parts[1] = log_scale - Likelihood().initial_log_scale + 0.2 * parts[1]
         return raw, torch.tensor([0.1, -0.2, 0.05]).view(1, 3, 1, 1)
 
     def reference(self, raw: Tensor, base: Tensor, x: Tensor, channels: int = 3) -> np.ndarray:
@@ -314,3 +313,144 @@ def state_after(seed: int, like: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     torch.randn(like.shape, generator=generator)
     return generator.get_state()
+
+
+# ---- Draws against the densities ---------------------------------------------------------------
+
+DRAWS = 20_000
+LIKELIHOODS = {
+    "mixture_of_logistics": lambda: MixtureOfLogistics(3),
+    "logistic": Logistic,
+    "gaussian": Gaussian,
+    "fixed_gaussian": lambda: FixedGaussian(0.04),
+}
+
+
+def one_pixel(name: str, seed: int = 0, offset: float = 0.0) -> tuple[Likelihood, Tensor, Tensor]:
+    """A likelihood, its parameters and its base for one pixel, all of them arbitrary."""
+    torch.manual_seed(seed)
+    made = LIKELIHOODS[name]()
+    return made, torch.randn(1, made.channels, 1, 1), offset + 0.2 * torch.randn(1, 3, 1, 1)
+
+
+def drawn(made: Likelihood, raw: Tensor, base: Tensor, temperature: float = 1.0) -> Tensor:
+    """Draws of one pixel, (DRAWS, 3), as numbers of the 256 values."""
+    rows = raw.expand(DRAWS, -1, -1, -1), base.expand(DRAWS, -1, -1, -1)
+    x = made.sample(*rows, Noise(1), temperature)
+    return ((x + 1) * 127.5).round().long()[:, :, 0, 0]
+
+
+def as_images(values: Tensor) -> Tensor:
+    """Numbers of the 256 values (N, 3) -> one-pixel images (N, 3, 1, 1) in [-1, 1]."""
+    return (values / 127.5 - 1)[:, :, None, None]
+
+
+def probabilities(made: Likelihood, raw: Tensor, base: Tensor, values: Tensor) -> Tensor:
+    rows = raw.expand(len(values), -1, -1, -1), base.expand(len(values), -1, -1, -1)
+    return made.log_prob(*rows, as_images(values)).exp()
+
+
+def assert_drawn_from(counts: Tensor, expected: Tensor) -> None:
+    """Pearson's chi-square over the 256 values, rare ones taken together."""
+    expected = expected.double() / expected.double().sum() * counts.sum()
+    common = expected >= 5
+    found = torch.cat([counts[common], counts[~common].sum()[None]]).double()
+    wanted = torch.cat([expected[common], expected[~common].sum()[None]])
+    kept = wanted > 1e-3
+    assert stats.chisquare(found[kept].numpy(), wanted[kept].numpy(), sum_check=False).pvalue > 1e-3
+
+
+def assert_uniform(below: Tensor, up_to: Tensor) -> None:
+    """Distribution functions just below and at each draw: a point between is uniform in 0 to 1."""
+    between = below + torch.rand(len(below), generator=torch.Generator().manual_seed(2)) * (
+        up_to - below
+    )
+    counts = torch.histc(between.float().clamp(0, 1), bins=32, min=0, max=1)
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+
+
+def ranks(table: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities (N, 256) and values (N,) -> the distribution function below and at each."""
+    total = (table / table.sum(dim=1, keepdim=True)).cumsum(dim=1)
+    up_to = total.gather(1, values[:, None])[:, 0]
+    return up_to - (table / table.sum(dim=1, keepdim=True)).gather(1, values[:, None])[:, 0], up_to
+
+
+class TestDraws:
+    def test_of_the_mixture_follow_its_density_channel_by_channel(self):
+        """Against the joint probabilities of all 256^3 colours of a pixel near white."""
+        made, raw, base = one_pixel("mixture_of_logistics", offset=0.8)
+        axis = torch.arange(256.0)
+        green_blue = torch.cartesian_prod(axis, axis)
+        table = torch.stack(
+            [
+                probabilities(
+                    made, raw, base, torch.cat([red.expand(len(green_blue), 1), green_blue], dim=1)
+                ).view(256, 256)
+                for red in axis
+            ]
+        )
+        assert float(table.sum()) == pytest.approx(1, abs=1e-3)
+        x = drawn(made, raw, base)
+        assert_drawn_from(torch.bincount(x[:, 0], minlength=256), table.sum(dim=(1, 2)))
+        assert_drawn_from(torch.bincount(x[:, 1], minlength=256), table.sum(dim=(0, 2)))
+        assert_drawn_from(torch.bincount(x[:, 2], minlength=256), table.sum(dim=(0, 1)))
+        assert_uniform(*ranks(table.sum(dim=2)[x[:, 0]], x[:, 1]))
+        assert_uniform(*ranks(table[x[:, 0], x[:, 1]], x[:, 2]))
+
+    @pytest.mark.parametrize("offset", [0.0, -0.95])
+    def test_of_the_logistic_follow_its_density(self, offset: float):
+        made, raw, base = one_pixel("logistic", offset=offset)
+        x = drawn(made, raw, base)
+        for channel in range(3):
+            values = x[:1].repeat(256, 1).float()
+            values[:, channel] = torch.arange(256)
+            expected = probabilities(made, raw, base, values)
+            assert_drawn_from(torch.bincount(x[:, channel], minlength=256), expected)
+
+    @pytest.mark.parametrize("name", ["gaussian", "fixed_gaussian"])
+    def test_of_gaussians_have_the_moments_of_the_density(self, name: str):
+        """Of values away from the ends: a density times a width knows no ends."""
+        made, raw, base = one_pixel(name)
+        x = drawn(made, raw, base).double() / 127.5 - 1
+        assert x.abs().max() < 1
+        mean = made.mean(raw, base)[0, :, 0, 0]
+        std = made.variance(raw, base)[0, :, 0, 0].sqrt()
+        error = 4 * std / DRAWS**0.5
+        assert ((x.mean(dim=0) - mean).abs() < error).all()
+        assert torch.allclose(x.std(dim=0).float(), std, rtol=0.03)
+
+    @pytest.mark.parametrize("name", LIKELIHOODS)
+    def test_have_the_variance_of_the_closed_form_away_from_the_ends(self, name: str):
+        made, raw, base = one_pixel(name, seed=3)
+        x = drawn(made, raw, base).double() / 127.5 - 1
+        rounding = BIN**2 / 12  # of values to 8 bits, which the closed form leaves out
+        expected = made.variance(raw, base)[0, :, 0, 0].double() + rounding
+        assert torch.allclose(x.var(dim=0), expected, rtol=0.05)
+        assert torch.allclose(x.mean(dim=0).float(), made.mean(raw, base)[0, :, 0, 0], atol=5e-3)
+
+    @pytest.mark.parametrize("name", LIKELIHOODS)
+    def test_are_8_bit_values_that_a_seed_names(self, name: str):
+        made = LIKELIHOODS[name]()
+        raw, base = torch.randn(2, made.channels, 3, 4), torch.rand(2, 3, 3, 4) * 2 - 1
+        one, same, other = (made.sample(raw, base, Noise(seed)) for seed in (1, 1, 2))
+        numbers = (one + 1) * 127.5
+        assert torch.allclose(numbers, numbers.round(), atol=1e-3)
+        assert one.min() >= -1 and one.max() <= 1
+        assert torch.equal(one, same) and not torch.equal(one, other)
+
+    @pytest.mark.parametrize("name", ["logistic", "gaussian", "fixed_gaussian"])
+    def test_temperature_multiplies_the_scale(self, name: str):
+        made, raw, base = one_pixel(name)
+        full, half = (drawn(made, raw, base, t).double().std(dim=0) for t in (1.0, 0.5))
+        assert torch.allclose(half, 0.5 * full, rtol=0.05)
+
+    def test_at_a_small_temperature_a_mixture_still_chooses(self):
+        made, raw, base = one_pixel("mixture_of_logistics")
+        centres = made._split(raw, base)[1][0, 0, :, 0, 0]
+        weights = made._split(raw, base)[0][0, :, 0, 0].exp()
+        x = drawn(made, raw, base, 1e-4)[:, 0]
+        numbers = ((centres + 1) * 127.5).round().clamp(0, 255).long()
+        for number in numbers.unique():
+            share = float(weights[numbers == number].sum())
+            assert float((x == number).float().mean()) == pytest.approx(share, abs=0.02)

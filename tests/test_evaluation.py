@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,12 @@ from conftest import (
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import hvae_sr
-from hvae_sr.degradation import Degradation
-from hvae_sr.distributions import Noise
+from hvae_sr.degradations import get_degradation
 from hvae_sr.evaluation import bounds, cards, metrics, report
 from hvae_sr.evaluation.baselines import LinearMMSE, interpolations
+from hvae_sr.models.latent import ActiveUnits, mean_shifts
+from hvae_sr.nn.latents import DiagonalGaussian
+from hvae_sr.nn.noise import Noise
 
 ROOT = Path(__file__).parent.parent
 BUNDLED = hvae_sr.bundled()
@@ -53,21 +56,21 @@ def test_psnr_is_measured_per_picture_not_pooled():
     off = hr.clone()
     off[0] += 10 / 255
     off[1] += 40 / 255
-    scores = metrics.score(off, hr, Degradation("area", 2)(hr), Degradation("area", 2))
+    scores = metrics.score(off, hr, get_degradation("area", 2)(hr), get_degradation("area", 2))
     each = [-20 * math.log10(round(127.5 + d) / 255 - 0.5) for d in (10, 40)]
     assert scores.psnr.tolist() == pytest.approx(each, abs=1e-3)
 
 
 def test_identical_pictures_score_finitely():
     hr = random_pictures(1, 3, 16, 16)
-    down = Degradation("area", 2)
+    down = get_degradation("area", 2)
     scores = metrics.score(hr, hr, down.linear(hr), down)
     assert scores.psnr == 100 and scores.lr_psnr == 100 and scores.mse == 0
 
 
 def test_linear_mmse_recovers_a_linear_world():
     training, fresh = smooth_pictures(400), smooth_pictures(20, seed=1)
-    down = Degradation("gaussian", 4)
+    down = get_degradation("gaussian", 4)
     linear = LinearMMSE(training, down)
     restored = metrics.psnr(linear(down(fresh)), fresh).mean()
     bicubic = metrics.psnr(interpolations(down(fresh), down)["bicubic"], fresh).mean()
@@ -76,7 +79,7 @@ def test_linear_mmse_recovers_a_linear_world():
 
 def test_linear_mmse_is_the_least_squares_solution():
     training = random_pictures(300, 3, 8, 8)
-    down = Degradation("area", 4)
+    down = get_degradation("area", 4)
     features = down(training).flatten(1).double().numpy()
     features = np.concatenate([features, np.ones((300, 1))], axis=1)
     expected, *_ = np.linalg.lstsq(features, training.flatten(1).double().numpy(), rcond=None)
@@ -112,7 +115,7 @@ def test_sharpness_is_a_share_of_all_pictures_energy():
     """Half the contrast is a quarter of the energy; a flat picture neither helps nor divides."""
     flat = torch.full((1, 3, 16, 16), 0.5)
     hr = torch.cat([random_pictures(1, 3, 16, 16), flat])
-    down = Degradation("area", 4)
+    down = get_degradation("area", 4)
     scores = metrics.score(0.5 + 0.5 * (hr - 0.5), hr, down(hr), down)
     sums = {key: float(values.sum()) for key, values in vars(scores).items()}
     assert report._means(sums, 2)["sharpness"] == pytest.approx(0.25, abs=0.01)
@@ -137,7 +140,7 @@ def test_many_draws_make_the_bound_of_all_their_weights(name):
     with torch.inference_mode():
         weights = torch.cat(
             [
-                torch.stack([model.bound(*pair, noise).importance_weight for _ in range(9)])
+                torch.stack([model.elbo(*pair, noise).log_importance_weight for _ in range(9)])
                 for pair in pairs
             ],
             dim=1,
@@ -154,7 +157,7 @@ def test_active_units_are_those_whose_means_move():
     signs = torch.tensor([1.0, -1.0] * 4)
     means[:, 0, 0, 0] = 5 + 0.2 * signs
     means[:, 0, 1, 1] = 0.05 * signs
-    activity = bounds.Activity()
+    activity = ActiveUnits()
     for part in means.split(3):
         activity.add([part, part.flip(1)])
     assert activity.units == [[2, 3, 3], [2, 3, 3]]
@@ -163,12 +166,31 @@ def test_active_units_are_those_whose_means_move():
     assert activity.units == activity.active == []
 
 
+def test_a_posterior_that_follows_its_prior_is_not_active():
+    """However far both move with the image, the shift between them stays."""
+    model, hr = shaken(tiny_hvae(), 0.3), random_pictures(6, 3, 16, 16)
+    with torch.no_grad():
+        bound = model.elbo(hr, model.degradation(hr), Noise(0))
+    assert bound.latents[1].prior.mean.var(dim=0).max() > 0.01
+    followed = []
+    for latent in bound.latents:
+        mean = latent.prior.mean + 0.5 * latent.prior.std
+        q = DiagonalGaussian(mean, latent.prior.std)
+        followed.append(replace(latent, posterior=q))
+    activity, means = ActiveUnits(), ActiveUnits()
+    activity.add(mean_shifts([replace(bound, latents=followed)]))
+    means.add([latent.posterior.mean for latent in followed])
+    assert activity.active == [0, 0, 0]
+    assert max(means.active) > 0
+
+
 def test_units_of_a_sleeping_model_are_inactive():
     model, hr = tiny_hvae(), random_pictures(4, 3, 16, 16)
     with torch.no_grad():
-        for levels in model.top_down.levels:
+        for levels in model.decoder.levels:
             for group in levels:
                 group.posterior.last.weight.zero_()
+                group.posterior.last.bias.zero_()
     measured = bounds.measure(model, [(hr, model.degradation(hr))])
     assert measured.units == [[2, 4, 4], [2, 8, 8], [2, 8, 8]]
     assert measured.active == [0, 0, 0]

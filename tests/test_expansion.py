@@ -139,29 +139,29 @@ class TestRegression:
         run = trained(tmp_path / "run", recipe)
         run.run()
         model = hvae_sr.load(tmp_path / "run" / "model")
-        assert isinstance(model, HVAE) and model.regression is not None
+        assert isinstance(model, HVAE) and model.base_model is not None
         for name, value in network.state_dict().items():
-            assert torch.equal(value, model.regression.state_dict()[name])
+            assert torch.equal(value, model.base_model.state_dict()[name])
 
     def nested(self, network: EDSR | HVAE) -> dict[str, Any]:
         return {"model_class": type(network).__name__, **network.config}
 
     def test_a_young_model_gives_the_picture_of_its_network(self):
-        young = HVAE(**self.RECIPE.arguments, regression=self.nested(EDSR(**PLAIN)))
+        young = HVAE(**self.RECIPE.arguments, base_model=self.nested(EDSR(**PLAIN)))
         bicubic = HVAE(**self.RECIPE.arguments)
         lr = random_pictures(1, 3, 6, 6)
-        assert young.regression is not None
+        assert young.base_model is not None
         with torch.no_grad():
-            near = (young(lr) - young.regression(lr)).abs().mean()
-            far = (bicubic(lr) - young.regression(lr)).abs().mean()
+            near = (young(lr) - young.base_model(lr)).abs().mean()
+            far = (bicubic(lr) - young.base_model(lr)).abs().mean()
         assert near < 0.2 * far
 
     def test_a_network_for_another_task_is_refused(self):
         with pytest.raises(ValueError, match="same scale and degradation"):
             other = self.nested(EDSR(**{**PLAIN, "scale": 4}))
-            HVAE(**self.RECIPE.arguments, regression=other)
+            HVAE(**self.RECIPE.arguments, base_model=other)
         with pytest.raises(ValueError, match="deterministic"):
-            HVAE(**self.RECIPE.arguments, regression=self.nested(HVAE(**self.RECIPE.arguments)))
+            HVAE(**self.RECIPE.arguments, base_model=self.nested(HVAE(**self.RECIPE.arguments)))
 
     def test_a_deterministic_model_takes_none(self, tmp_path: Path):
         EDSR(**PLAIN).save_pretrained(tmp_path / "network")

@@ -15,7 +15,7 @@ from hvae_sr.inference import folders, upscaling
 from hvae_sr.inference.files import file_record, open_picture
 from hvae_sr.inference.folders import Outcome, plan, upscale_folder
 from hvae_sr.inference.upscaling import Settings, upscale_file, upscale_picture
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 
 
 def noise(width: int = 6, height: int = 4, seed: int = 0) -> Image.Image:

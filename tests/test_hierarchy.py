@@ -7,18 +7,12 @@ import torch
 from conftest import GENERATIVE, random_pictures, shaken, tiny_hvae, tiny_lr_prior
 from torch import Tensor, nn
 
-from hvae_sr.distributions import BIN, STD_FLOOR, DiagonalGaussian, FixedGaussian, Likelihood, Noise
-from hvae_sr.generative import Bound, GenerativeModel
-from hvae_sr.hierarchy import (
-    BottomUp,
-    Choices,
-    Evidence,
-    Guide,
-    LatentGroup,
-    Level,
-    TopDown,
-)
 from hvae_sr.models import HVAE
+from hvae_sr.models.hierarchy import Choices, Decoder, Encoder, Evidence, LatentGroup
+from hvae_sr.models.latent import ELBO, GenerativeModel, Level
+from hvae_sr.nn.distributions import BIN, FixedGaussian, Likelihood
+from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian, LatentSource
+from hvae_sr.nn.noise import Noise
 
 LEVELS = [Level(8, 1, 1, 1), Level(12, 2, 1, 2), Level(8, 0, 1, 1), Level(6, 1, 1, 3)]
 
@@ -31,43 +25,44 @@ def pair(n: int = 2, height: int = 3, width: int = 2) -> tuple[Tensor, Tensor]:
 
 
 @pytest.fixture
-def top_down() -> TopDown:
+def decoder() -> Decoder:
     groups = [[LatentGroup(le.width, 4, Choices(3)) for _ in range(le.groups)] for le in LEVELS]
-    return TopDown(LEVELS, groups).eval()
+    return Decoder(LEVELS, groups).eval()
 
 
 class TestPasses:
-    def test_latents_come_coarse_to_fine(self, top_down: TopDown):
-        h, latents = top_down(torch.randn(2, 8, 3, 5), Guide())
+    def test_latents_come_coarse_to_fine(self, decoder: Decoder):
+        h, latents = decoder(torch.randn(2, 8, 3, 5), {}, LatentSource())
         assert h.shape == (2, 6, 18, 30)
         sizes = [tuple(latent.z.shape) for latent in latents]
         assert sizes == [(2, 3, 3, 5), (2, 3, 6, 10), (2, 3, 6, 10), (2, 3, 18, 30)]
 
-    def test_bottom_up_meets_top_down(self, top_down: TopDown):
-        bottom_up = BottomUp(LEVELS, inputs=3, stem=2, kind="plain", activation="silu")
-        evidence = bottom_up(torch.randn(2, 3, 36, 60), Guide())
-        assert [tuple(evidence[index].features.shape[1:]) for index in range(4)] == [
+    def test_bottom_up_meets_top_down(self, decoder: Decoder):
+        encoder = Encoder(LEVELS, inputs=3, stem=2, kind="plain", activation="silu")
+        found = encoder(torch.randn(2, 3, 36, 60))
+        assert [tuple(found[index].shape[1:]) for index in range(4)] == [
             (8, 3, 5),
             (12, 6, 10),
             (8, 6, 10),
             (6, 18, 30),
         ]
-        _, latents = top_down(torch.randn(2, 8, 3, 5), Guide(evidence=evidence))
+        evidence = {index: Evidence(features) for index, features in found.items()}
+        _, latents = decoder(torch.randn(2, 8, 3, 5), evidence, LatentSource())
         assert all(latent.posterior is not None and (latent.kl > 0).all() for latent in latents)
 
     def test_one_picture_of_a_batch_does_not_see_another(self):
-        bottom_up = BottomUp(LEVELS, inputs=3, stem=2, kind="bottleneck", activation="gelu")
+        encoder = Encoder(LEVELS, inputs=3, stem=2, kind="bottleneck", activation="gelu")
         pictures = torch.randn(2, 3, 12, 24)
-        both = bottom_up(pictures, Guide()), bottom_up(pictures[1:], Guide())
+        both = encoder(pictures), encoder(pictures[1:])
         for index in range(4):
-            together, alone = (evidence[index].features for evidence in both)
+            together, alone = (found[index] for found in both)
             assert torch.allclose(together[1:], alone, atol=1e-5)
 
     def test_no_features_above_the_first_latents(self):
         levels = [Level(8, 0, 1, 1), Level(8, 2, 1, 2)]
-        bottom_up = BottomUp(levels, inputs=3, stem=2, kind="plain", activation="silu")
-        assert list(bottom_up(torch.randn(1, 3, 8, 8), Guide())) == [1]
-        assert not [key for key in bottom_up.state_dict() if key.startswith("coarser")]
+        encoder = Encoder(levels, inputs=3, stem=2, kind="plain", activation="silu")
+        assert list(encoder(torch.randn(1, 3, 8, 8))) == [1]
+        assert not [key for key in encoder.state_dict() if key.startswith("coarser")]
 
 
 class TestGroup:
@@ -76,33 +71,37 @@ class TestGroup:
 
     @pytest.mark.parametrize("prior", ["learned", "standard"])
     def test_priors_start_as_standard_normals(self, prior: str):
-        _, latent = self.group(prior)(torch.randn(2, 8, 4, 4))
+        _, latent = self.group(prior)(torch.randn(2, 8, 4, 4), LatentSource())
         assert torch.equal(latent.prior.mean, torch.zeros(2, 3, 4, 4))
         assert torch.allclose(latent.prior.std, torch.ones(2, 3, 4, 4), atol=2 * STD_FLOOR)
 
-    def test_posteriors_start_quiet(self):
+    def test_posteriors_start_narrow(self):
         h = torch.randn(2, 8, 4, 4)
-        _, latent = self.group()(h, evidence=Evidence(torch.randn(2, 8, 4, 4)))
+        group, evidence = self.group(), Evidence(torch.randn(2, 8, 4, 4))
+        _, latent = group(h, LatentSource(), evidence=evidence)
         assert latent.posterior is not None
         assert float(latent.posterior.std.detach().mean()) == pytest.approx(0.25, rel=0.2)
         assert latent.posterior.std.min() > 0.1 and latent.posterior.std.max() < 0.6
 
     def test_prior_draws_cost_nothing_and_posterior_draws_their_kl(self):
         group, h = self.group(), torch.randn(2, 8, 4, 4)
-        assert torch.equal(group(h)[1].kl, torch.zeros(2))
-        latent = group(h, evidence=Evidence(torch.randn(2, 8, 4, 4)))[1]
+        assert torch.equal(group(h, LatentSource())[1].kl, torch.zeros(2))
+        evidence = Evidence(torch.randn(2, 8, 4, 4))
+        latent = group(h, LatentSource(), evidence=evidence)[1]
         assert latent.posterior is not None
         expected = latent.posterior.kl(latent.prior).sum(dim=(1, 2, 3))
         assert torch.equal(latent.kl, expected)
 
     def test_a_given_latent_wins(self):
         z = torch.randn(2, 3, 4, 4)
-        _, latent = self.group()(torch.randn(2, 8, 4, 4), Evidence(torch.randn(2, 8, 4, 4)), z=z)
+        h, evidence = torch.randn(2, 8, 4, 4), Evidence(torch.randn(2, 8, 4, 4))
+        _, latent = self.group()(h, LatentSource(given=[z]), evidence=evidence)
         assert torch.equal(latent.z, z)
 
     def test_the_latent_reaches_the_state(self):
         group, h = self.group(), torch.randn(1, 8, 4, 4)
-        one, other = (group(h, z=torch.full((1, 3, 4, 4), v))[0] for v in (0.0, 1.0))
+        given = (torch.full((1, 3, 4, 4), value) for value in (0.0, 1.0))
+        one, other = (group(h, LatentSource(given=[z]))[0] for z in given)
         assert not torch.allclose(one, other)
 
     def test_unknown_priors_are_refused(self):
@@ -115,13 +114,14 @@ class TestEncodeDecode:
     def test_decoding_what_was_encoded_gives_the_bounds_mean(self, name: str):
         model, (hr, lr) = shaken(GENERATIVE[name]()), pair()
         with torch.inference_mode():
-            bound = model.bound(hr, lr, Noise(3))
+            bound = model.elbo(hr, lr, Noise(3))
+            mean = model.mean(bound.features).clamp(0, 1)
         latents = model.encode(hr, lr, seed=3)
-        own = latents[model.groups - len(bound.latents) :]  # those of u come before
-        for latent, mine in zip(bound.latents, own, strict=True):
+        assert len(latents) == model.groups
+        for latent, mine in zip(bound.latents, latents, strict=True):
             assert torch.equal(latent.z, mine)
         decoded = model.decode(latents, lr)
-        assert torch.allclose(decoded, bound.mean.clamp(0, 1), atol=1e-5)
+        assert torch.allclose(decoded, mean, atol=1e-5)
         assert torch.equal(decoded, model.decode(latents, lr, seed=99, temperature=5.0))
 
     def test_reconstruct_decodes_the_posterior_means(self, name: str):
@@ -144,10 +144,8 @@ class TestPartialLatents:
     def test_the_given_ones_are_kept_and_the_rest_is_drawn(self):
         model, (hr, lr) = shaken(tiny_hvae()), pair()
         first = model.encode(hr, lr, seed=0)[:1]
-        guide = Guide(latents=first, noise=Noise(1))
-        state, _ = model._begin(lr, None, guide)
         with torch.inference_mode():
-            _, latents = model.top_down(state, guide)
+            _, latents = model.top_down(lr, None, LatentSource(Noise(1), given=first))
         assert torch.equal(latents[0].z, first[0])
         noise = Noise(1)
         for latent in latents[1:]:
@@ -184,7 +182,7 @@ class TestPartialLatents:
             model.decode([*latents, latents[-1]], lr)
         with pytest.raises(ValueError, match="2 levels"):
             model.decode(latents, lr, temperature=[1.0, 1.0, 1.0])
-        with pytest.raises(ValueError, match="LR picture"):
+        with pytest.raises(ValueError, match="LR image"):
             model.decode(latents)
 
     def test_latents_of_an_unconditional_model_say_how_large_the_picture_is(self):
@@ -219,10 +217,10 @@ class TestFullyConvolutional:
 
 
 class Features(nn.Module):
-    """Bottom-up pass of the linear model: the picture itself."""
+    """Encoder of the linear model: the image itself."""
 
-    def forward(self, picture: Tensor, guide: Guide) -> dict[int, Evidence]:
-        return {0: Evidence(picture)}
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        return {0: image}
 
 
 class Posterior(nn.Module):
@@ -255,10 +253,10 @@ def linear_gaussian(weights: list[float], sigma: float, skew: float = 1.0) -> HV
         skew: factor on the posterior's gains; 1 is the exact posterior.
     """
     model = tiny_lr_prior(widths=[3], groups=[len(weights)], blocks=[0], latent=3, cell="plain")
-    model.bottom_up = Features()
+    model.encoder = Features()
     model.likelihood = FixedGaussian(sigma / 2)  # it counts sigma in [0, 1]
-    model.head = Gain(math.exp(-Likelihood.initial_log_scale))
-    for index, (group, weight) in enumerate(zip(model.top_down.levels[0], weights, strict=True)):
+    model.head = Gain(math.exp(-Likelihood().initial_log_scale))
+    for index, (group, weight) in enumerate(zip(model.decoder.levels[0], weights, strict=True)):
         rest = sum(w**2 for w in weights[index + 1 :]) + sigma**2
         total = weight**2 + rest
         group.prior = None
@@ -281,14 +279,14 @@ class TestLinearGaussian:
         self, weights: list[float]
     ):
         hr = random_pictures(4, 3, 5, 5)
-        bound = linear_gaussian(weights, self.sigma).bound(hr, noise=Noise(0))
+        bound = linear_gaussian(weights, self.sigma).elbo(hr, noise=Noise(0))
         exact = exact_log_likelihood(weights, self.sigma, hr)
-        assert torch.allclose(bound.importance_weight, exact, rtol=1e-4)
+        assert torch.allclose(bound.log_importance_weight, exact, rtol=1e-4)
 
     def test_with_the_exact_posterior_the_elbo_is_exact_on_average(self, weights: list[float]):
         hr = random_pictures(1, 3, 5, 5)
         model = linear_gaussian(weights, self.sigma)
-        elbo = model.bound(hr.expand(4000, -1, -1, -1), noise=Noise(0)).elbo
+        elbo = model.elbo(hr.expand(4000, -1, -1, -1), noise=Noise(0)).value
         exact = float(exact_log_likelihood(weights, self.sigma, hr))
         assert float(elbo.mean()) == pytest.approx(exact, abs=4 * float(elbo.std()) / 4000**0.5)
 
@@ -296,10 +294,10 @@ class TestLinearGaussian:
         hr = random_pictures(1, 3, 5, 5)
         exact = float(exact_log_likelihood(weights, self.sigma, hr))
         model = linear_gaussian(weights, self.sigma, skew=0.5)
-        bound = model.bound(hr.expand(4000, -1, -1, -1), noise=Noise(0))
-        error = 4 * float(bound.elbo.std()) / 4000**0.5
-        assert float(bound.elbo.mean()) + error < exact
-        assert float(log_mean_exp(bound.importance_weight)) > float(bound.elbo.mean())
+        bound = model.elbo(hr.expand(4000, -1, -1, -1), noise=Noise(0))
+        error = 4 * float(bound.value.std()) / 4000**0.5
+        assert float(bound.value.mean()) + error < exact
+        assert float(log_mean_exp(bound.log_importance_weight)) > float(bound.value.mean())
 
 
 def log_mean_exp(weights: Tensor) -> Tensor:
@@ -310,32 +308,34 @@ def log_mean_exp(weights: Tensor) -> Tensor:
 class TestBoundOfAnyModel:
     draws = 1500
 
-    def bound(self, name: str) -> Bound:
+    def bound(self, name: str) -> ELBO:
         model: GenerativeModel = shaken(GENERATIVE[name](), 0.05)
         hr, lr = pair(1, 1, 1)
         with torch.no_grad():
             n = self.draws
-            return model.bound(hr.expand(n, -1, -1, -1), lr.expand(n, -1, -1, -1), Noise(0))
+            return model.elbo(hr.expand(n, -1, -1, -1), lr.expand(n, -1, -1, -1), Noise(0))
 
     def test_the_closed_form_kl_is_the_mean_of_what_the_draws_say(self, name: str):
         bound = self.bound(name)
-        gap = bound.importance_weight - bound.elbo
+        gap = bound.log_importance_weight - bound.value
         assert float(gap.std()) > 0
         assert abs(float(gap.mean())) < 4 * float(gap.std()) / math.sqrt(self.draws)
 
     def test_importance_weighting_tightens_the_bound(self, name: str):
         bound = self.bound(name)
-        error = 4 * float(bound.elbo.std()) / math.sqrt(self.draws)
-        few = bound.importance_weight.view(-1, 5).T  # 5 draws each
-        assert float(bound.elbo.mean()) <= float(log_mean_exp(few).mean()) + error
+        error = 4 * float(bound.value.std()) / math.sqrt(self.draws)
+        weights = bound.log_importance_weight
+        few = weights.view(-1, 5).T  # 5 draws each
+        assert float(bound.value.mean()) <= float(log_mean_exp(few).mean()) + error
         assert (
-            float(log_mean_exp(few).mean()) <= float(log_mean_exp(bound.importance_weight)) + error
+            float(log_mean_exp(few).mean())
+            <= float(log_mean_exp(bound.log_importance_weight)) + error
         )
 
     def test_rates_are_what_the_groups_paid(self, name: str):
         bound = self.bound(name)
         assert (torch.stack(bound.rates) >= 0).all()
-        assert torch.allclose(bound.elbo, -bound.distortion - sum(bound.rates), rtol=1e-5)
+        assert torch.allclose(bound.value, -bound.distortion - sum(bound.rates), rtol=1e-5)
         for rate, latent in zip(bound.rates, bound.latents, strict=True):
             assert isinstance(latent.posterior, DiagonalGaussian)
             assert torch.equal(rate, latent.posterior.kl(latent.prior).sum(dim=(1, 2, 3)))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import degradations, pairs
-from hvae_sr.realworld import RealWorld
+from hvae_sr.degradations.blind import Blind
 
 
 def photograph(path: Path, width: int, height: int) -> np.ndarray:
@@ -43,7 +43,7 @@ def test_pairs_are_crops_and_the_same_whoever_makes_them(tmp_path: Path):
         left, top = (int(v) for v in image[0, 0, :2])
         assert np.array_equal(image, whole[top : top + 32, left : left + 32])
     told = json.loads((tmp_path / "one" / "pairs.json").read_text())
-    assert RealWorld(**told["degradation"]) == pairs.degradation("middle")
+    assert Blind(**told["degradation"]) == pairs.degradation("middle")
     other = run(tmp_path / "photos", tmp_path / "three", *exclude, "--seed", "1")
     assert not np.array_equal(hr, other[0])
 

@@ -16,14 +16,17 @@ from conftest import (
 )
 from torch import Tensor, nn
 
-from hvae_sr.blocks import REACH, Gate
-from hvae_sr.degradation import quantise
-from hvae_sr.distributions import DiagonalGaussian, Noise, bits_per_dim
 from hvae_sr.errors import ModelError
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Evidence, Guide
+from hvae_sr.models import SRVAE
+from hvae_sr.models.hierarchy import Evidence
 from hvae_sr.models.ladder import precision_weighted
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.models.nvae import Residual, SpectralNorms, convolutions
+from hvae_sr.nn.distributions import bits_per_dim
+from hvae_sr.nn.latents import DiagonalGaussian, LatentSource
+from hvae_sr.nn.layers import REACH, Gate
+from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.resize import quantise
 
 
 def pair(n: int = 2, height: int = 3, width: int = 4) -> tuple[Tensor, Tensor]:
@@ -68,10 +71,10 @@ class TestLadder:
             assert precision_weighted(rising, prior).std < torch.minimum(rising.std, prior.std)
 
     def test_what_rises_does_not_see_the_state(self):
-        group = shaken(tiny_ladder()).top_down.levels[1][0]
+        group = shaken(tiny_ladder()).decoder.levels[1][0]
         features = Evidence(torch.randn(1, 8, 4, 4))
-        _, one = group(torch.randn(1, 8, 4, 4), features)
-        _, other = group(torch.randn(1, 8, 4, 4), features)
+        _, one = group(torch.randn(1, 8, 4, 4), LatentSource(), evidence=features)
+        _, other = group(torch.randn(1, 8, 4, 4), LatentSource(), evidence=features)
         for latent in (one, other):
             precision = latent.posterior.std**-2 - latent.prior.std**-2
             latent.rising = (
@@ -98,9 +101,11 @@ class TestLadder:
         assert not torch.allclose(one, other, atol=1e-4)
 
     def test_the_vae_it_is_compared_with_ignores_the_prior(self):
-        group = shaken(tiny_ladder(merge="bottom_up")).top_down.levels[1][0]
+        group = shaken(tiny_ladder(merge="bottom_up")).decoder.levels[1][0]
         features = Evidence(torch.randn(1, 8, 4, 4))
-        (_, one), (_, other) = (group(torch.randn(1, 8, 4, 4), features) for _ in range(2))
+        (_, one), (_, other) = (
+            group(torch.randn(1, 8, 4, 4), LatentSource(), evidence=features) for _ in range(2)
+        )
         assert torch.equal(one.posterior.mean, other.posterior.mean)
         assert not torch.equal(one.prior.mean, other.prior.mean)
 
@@ -139,7 +144,7 @@ class TestNVAE:
         assert torch.allclose(other.mean - one.mean, torch.full_like(one.mean, 2.0), atol=1e-5)
 
     def test_spectral_norms_are_the_largest_singular_values(self):
-        network = tiny_nvae().top_down
+        network = tiny_nvae().decoder
         found = SpectralNorms(network)(network, iterations=300)
         exact = [torch.linalg.matrix_norm(w.flatten(1), ord=2) for w in convolutions(network)]
         mask = torch.stack(exact) > 1e-3  # the prior's last convolutions start at zero
@@ -147,7 +152,7 @@ class TestNVAE:
         assert (found[~mask].abs() < 1e-3).all()
 
     def test_one_iteration_a_step_is_enough_while_weights_stand_still(self):
-        network = tiny_nvae().top_down
+        network = tiny_nvae().decoder
         norms = SpectralNorms(network)
         for _ in range(100):
             values = norms(network)
@@ -159,7 +164,7 @@ class TestNVAE:
         for weight in (0.0, 0.05):
             torch.manual_seed(0)
             model = trained(tiny_nvae(spectral_weight=weight), hr, lr, 30)
-            values = SpectralNorms(model.top_down)(model.top_down, iterations=50)
+            values = SpectralNorms(model.decoder)(model.decoder, iterations=50)
             norms.append(float(values.detach().sum()))
         assert norms[1] < 0.9 * norms[0]
 
@@ -195,48 +200,56 @@ class TestBIVA:
         lr = model.degradation(hr)
         trained(model, hr, lr, 60)
         with torch.no_grad():
-            rates = [float(r.mean()) for r in model.bound(hr, lr, Noise(0)).rates]
+            rates = [float(r.mean()) for r in model.elbo(hr, lr, Noise(0)).rates]
         bottom_up, top_down = rates[0::2], rates[1::2]
         assert min(bottom_up) > 0.1 and min(top_down) > 0.1
 
     def test_bottom_up_latents_travel_upwards(self):
-        """What rises to the coarse level depends on what was drawn at the fine one."""
-        model, (hr, _) = shaken(tiny_biva(groups=[1, 2])), pair()
-        base = torch.zeros_like(hr)
-        one, same, other = (
-            model._evidence(hr, base, Guide(noise=Noise(seed))) for seed in (1, 1, 2)
-        )
-        assert torch.equal(one[0].features, same[0].features)
-        assert not torch.equal(one[0].features, other[0].features)
-        assert torch.equal(one[1].drawn[0].mean, other[1].drawn[0].mean)
+        """What the coarse level's posterior sees depends on what was drawn at the fine one."""
+        model, (hr, lr) = shaken(tiny_biva(groups=[1, 2])), pair()
+        activations = model.bottom_up(hr, lr)
+        draws = [
+            model.top_down(lr, activations, LatentSource(Noise(seed)))[1] for seed in (1, 1, 2)
+        ]
+        coarse = [latents[0].posterior.mean for latents in draws]
+        fine = [latents[1].posterior.mean for latents in draws]
+        assert torch.equal(coarse[0], coarse[1]) and not torch.equal(coarse[0], coarse[2])
+        assert torch.equal(fine[0], fine[2])
 
     def test_their_posterior_is_the_one_of_the_way_up(self):
+        """It does not hear what came down from above."""
         model, (hr, lr) = shaken(tiny_biva()), pair()
-        guide = Guide(noise=Noise(0))
-        state, _ = model._observe(hr, lr, guide)
-        _, latents = model.top_down(state, guide)
-        assert guide.evidence is not None
-        for place, level in ((0, 0), (1, 1)):
-            drawn = guide.evidence[level].drawn
-            assert drawn is not None
-            assert latents[place].posterior is drawn[0] and latents[place].z is drawn[1]
+        activations = model.bottom_up(hr, lr)
+        _, latents = model.top_down(lr, activations, LatentSource(Noise(0)))
+        changed = [latents[0].z + 1]
+        _, others = model.top_down(lr, activations, LatentSource(Noise(0), given=changed))
+        assert torch.equal(latents[1].posterior.mean, others[1].posterior.mean)
+        assert not torch.equal(latents[1].prior.mean, others[1].prior.mean)
+        assert not torch.equal(latents[2].posterior.mean, others[2].posterior.mean)
 
     def test_every_draw_takes_another_way_up(self):
         model, (hr, lr) = shaken(tiny_biva()), pair()
         with torch.no_grad():
-            one, other = model.bounds(hr, lr, Noise(0), draws=2)
+            one, other = model.elbos(hr, lr, Noise(0), draws=2)
         assert not torch.equal(one.latents[0].z, other.latents[0].z)
 
 
 class TestSRVAE:
     def test_bits_are_the_sum_of_both_stages(self):
+        """log p(y | u) and log p(x | y, z), of the same u, minus the rates of u and of z."""
         model, (hr, lr) = shaken(tiny_srvae(), 0.05), pair()
         torch.manual_seed(1)
         terms = model.loss(hr, lr)
         torch.manual_seed(1)
         with torch.no_grad():
-            of_x, of_y = model.bound(hr, lr), model.lr_prior.bound(lr)
-        expected = bits_per_dim(-(of_x.elbo + of_y.elbo), hr).mean()
+            bound = model.elbo(hr, lr)
+            of_x, of_y = bound.features, bound.features.of_lr
+            nats = model.likelihood.log_prob(of_x.raw, of_x.base, 2 * hr - 1)
+            nats += model.lr_prior.likelihood.log_prob(of_y.raw, of_y.base, 2 * lr - 1)
+        assert len(bound.latents) == model.lr_prior.groups + 2
+        for latent in bound.latents:
+            nats -= latent.posterior.kl(latent.prior).sum(dim=(1, 2, 3))
+        expected = bits_per_dim(-nats, hr).mean()
         assert float(terms["bits_per_dim"]) == pytest.approx(float(expected), rel=1e-5)
         assert float(terms["loss"].detach()) == pytest.approx(float(expected), rel=1e-5)
 
@@ -262,22 +275,45 @@ class TestSRVAE:
 
     def test_sampling_hands_one_u_to_both_stages(self):
         """x is what p(x | y, z) makes of the y and the z that this very u gave."""
-        model = shaken(tiny_srvae())
-        prior, noise = model.lr_prior, Noise(3)
+        model, noise = shaken(tiny_srvae()), Noise(3)
         with torch.no_grad():
-            guide = prior._guide(1.0, noise)
-            state, base = prior._from_nothing(2, (4, 4), guide)
-            h, latents = prior.top_down(state, guide)
-            y = quantise(prior._picture(prior.head(h), base))
-            u = [latent.z for latent in latents]
-            generator = noise.generator
-        expected = model.decode(u, y, generator=generator)
+            features, u = model.lr_prior.top_down(None, None, LatentSource(noise, shape=(2, 4, 4)))
+            y = quantise(model.lr_prior.mean(features))
+        expected = model.decode([latent.z for latent in u], y, generator=noise.generator)
         assert torch.allclose(model.sample(2, size=(16, 16), seed=3), expected, atol=1e-6)
+
+    def test_the_importance_weighted_bound_is_one_of_x_and_y_together(self):
+        """On 2x2 images with two latent numbers, u and z, log p(x, y) is an integral of two."""
+        tiny = {"widths": [4], "groups": [1], "blocks": [1], "latent": 1, "mixtures": 1}
+        of_u = {"u_widths": [4], "u_groups": [1], "u_blocks": [1]}
+        model = shaken(SRVAE(scale=2, start_blocks=1, degradation="area", **tiny, **of_u), 0.3)
+        hr = random_pictures(1, 3, 2, 2)
+        lr = model.degradation(hr)
+        with torch.no_grad():
+            for stage in (model, model.lr_prior):  # wide, so that draws reach the whole posterior
+                stage.decoder.levels[0][0].posterior.last.bias[1:] += 2
+            truth = float(integrated(model, hr, lr))
+            seeds, means = 200, []
+            rows = hr.expand(seeds, -1, -1, -1), lr.expand(seeds, -1, -1, -1)
+            for draws in (1, 4, 64):
+                bound = model.importance_weighted(*rows, draws=draws, noise=Noise(0))
+                error = float(bound.std()) / math.sqrt(seeds)
+                assert float(bound.mean()) < truth + 3 * error
+                means.append(float(bound.mean()))
+        assert means[0] < means[1] < means[2]
+        assert means[2] > truth - 0.2 * (truth - means[0])
+
+    def test_u_is_run_once_a_step(self):
+        model, (hr, lr) = tiny_srvae(), pair()
+        calls: list[int] = []
+        model.lr_prior.encoder.register_forward_hook(lambda *_: calls.append(1))
+        model.loss(hr, lr)
+        assert calls == [1]
 
     def test_both_stages_learn_from_one_loss(self):
         model, (hr, lr) = tiny_srvae(), pair()
         model.loss(hr, lr)["loss"].backward()
-        for part in (model.lr_prior, model.from_u, model.top_down, model.start):
+        for part in (model.lr_prior, model.from_u, model.decoder, model.start):
             assert any(p.grad.abs().sum() > 0 for p in part.parameters() if p.grad is not None)
 
     def test_it_has_its_own_p_of_y(self):
@@ -285,15 +321,29 @@ class TestSRVAE:
             tiny_srvae().with_lr_prior(tiny_hvae(scale=1, start="constant"))
 
 
+def integrated(model: GenerativeModel, hr: Tensor, lr: Tensor) -> Tensor:
+    """log p(x, y) of a model with two latents of one number each, by the trapezoidal rule."""
+    axis = torch.linspace(-9, 9, 181)
+    step = float(axis[1] - axis[0])
+    u, z = (grid.reshape(-1, 1, 1, 1) for grid in torch.meshgrid(axis, axis, indexing="ij"))
+    rows = len(u)
+    hr, lr = hr.expand(rows, -1, -1, -1), lr.expand(rows, -1, -1, -1)
+    features, latents = model.top_down(lr, None, LatentSource(given=[u, z]))
+    joint = model.log_likelihood(features, hr, lr)
+    for latent in latents:
+        joint = joint + latent.prior.log_prob(latent.z).sum(dim=(1, 2, 3))
+    return joint.double().logsumexp(dim=0) + 2 * math.log(step)
+
+
 def test_draws_of_one_picture_share_its_encoders():
     model, (hr, lr) = shaken(tiny_hvae()), pair()
     calls: list[int] = []
-    model.bottom_up.register_forward_hook(lambda *_: calls.append(1))
+    model.encoder.register_forward_hook(lambda *_: calls.append(1))
     with torch.no_grad():
-        bounds = list(model.bounds(hr, lr, Noise(0), draws=4))
+        bounds = list(model.elbos(hr, lr, Noise(0), draws=4))
         noise = Noise(0)
-        singly = [model.bound(hr, lr, noise) for _ in range(4)]
+        singly = [model.elbo(hr, lr, noise) for _ in range(4)]
     assert len(calls) == 1 + 4
     for shared, alone in zip(bounds, singly, strict=True):
-        assert torch.allclose(shared.elbo, alone.elbo)
-    assert math.isfinite(float(bounds[0].importance_weight.sum()))
+        assert torch.allclose(shared.value, alone.value)
+    assert math.isfinite(float(bounds[0].log_importance_weight.sum()))

@@ -15,10 +15,11 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from hvae_sr import cli
 from hvae_sr.data import DeadLeaves
-from hvae_sr.degradation import Degradation, quantise
+from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import DataError, ModelError
 from hvae_sr.evaluation import cards, metrics, report, showcase
 from hvae_sr.evaluation.baselines import bicubic
+from hvae_sr.nn.resize import quantise
 
 BENCHMARK = Path(__file__).parent.parent.parent / "shared" / "data" / "photos" / "benchmark"
 CPU = torch.device("cpu")
@@ -45,7 +46,7 @@ def write_folder(folder: Path, *sizes: tuple[int, int], grey: bool = False) -> P
 
 
 def bicubic_psnr(references: report.References, scale: int) -> list[float]:
-    down = Degradation("bicubic", scale)
+    down = get_degradation("bicubic", scale)
     values = []
     for hr in references.on(CPU):
         answer = quantise(bicubic(down(hr.expand(-1, 3, -1, -1)), scale))
@@ -101,7 +102,7 @@ def test_the_wrong_conventions_would_give_other_figures():
     hr = leaves(2).float().div(255)
     hr[1] = 0.5 + 0.2 * (hr[1] - 0.5)  # an easy picture beside a hard one
     hr = quantise(hr)
-    down = Degradation("bicubic", 4)
+    down = get_degradation("bicubic", 4)
     answer = quantise(bicubic(down(hr), 4))
     planes = metrics.planes(answer, hr, 4)
     right = float(metrics.psnr(*planes).mean())
@@ -130,8 +131,8 @@ def test_borders_do_not_count():
     broken = hr.clone()
     broken[..., :4, :] = 0
     broken[..., -4:] = 1
-    lr = Degradation("bicubic", 4)(hr)
-    scores = metrics.score(broken, hr, lr, Degradation("bicubic", 4), "y")
+    lr = get_degradation("bicubic", 4)(hr)
+    scores = metrics.score(broken, hr, lr, get_degradation("bicubic", 4), "y")
     assert float(scores.psnr) == 100 and float(scores.ssim) == pytest.approx(1)
     assert float(scores.lr_psnr) < 30  # the LR picture has borders, and they count
 
@@ -284,7 +285,7 @@ def test_a_card_of_photographs_shows_every_set(name, make, tmp_path):
     samples = " --samples 2" if name == "photo-hvae" else ""
     said = f"hvae-sr evaluate {name} --data set5 --data bsd100 --data-root FOLDER{samples}`"
     assert said in text
-    assert ("explore" in text) == (name == "photo-hvae")
+    assert ("Upscaler" in text) == (name == "photo-hvae")
     assert "### Set5" in text and "CIFAR" not in text and "Trained on photographs only" in text
     assert "| picture | PSNR (dB) | SSIM | LR-PSNR (dB) | sharpness |\n" in text
 

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 import torch
 from conftest import (
     TINY,
+    Nearest,
     psnr,
     random_pictures,
     same_weights,
     shaken,
     tiny_hvae,
+    tiny_lr_prior,
     tiny_srcnn,
     tiny_vae,
 )
@@ -24,13 +27,14 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 
 import hvae_sr
-from hvae_sr import hierarchy, serialization
+from hvae_sr import serialization
 from hvae_sr.errors import ModelError
-from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.models import HVAE, SRCNN, VAE
+from hvae_sr.models import HVAE, SRCNN, VAE, hierarchy
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.registry import MODELS
 
 CONFIG, WEIGHTS = serialization.CONFIG, serialization.WEIGHTS
-KEY = "top_down.levels.0.0.project.weight"
+KEY = "decoder.levels.0.0.project.weight"
 
 
 def edit(folder: Path, **changes: Any) -> Path:
@@ -192,6 +196,26 @@ class TestBrokenConfig:
         edit(saved, sharpness=...)
         for name in ("Diffusion", "Module", "__init__", ["HVAE"], {"a": 1}, None, ...):
             refused(edit(saved, model_class=name), CONFIG, "model_class")
+
+    def test_a_config_names_a_module_that_is_compared_and_never_imported(self, saved: Path):
+        refused(edit(saved, model_module="antigravity"), CONFIG, "import the module that defines")
+        assert "antigravity" not in sys.modules
+        refused(edit(saved, model_module="antigravity", model_class="Levitator"), "antigravity")
+        for wrong in (..., None, 3):
+            refused(edit(saved, model_module=wrong, model_class="HVAE"), CONFIG, "model_module")
+        edit(saved, model_module="__main__")
+        assert isinstance(hvae_sr.load(saved), HVAE)
+
+    def test_its_own_class_needs_no_registry(self, saved: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(MODELS, "_classes", {})
+        monkeypatch.setattr(MODELS, "_modules", {})
+        assert isinstance(HVAE.from_pretrained(saved), HVAE)
+        refused(saved, "'HVAE'", "not known here")
+
+    @pytest.mark.parametrize("value", [5000, -1, float("nan"), [1] * 65])
+    def test_what_could_not_be_loaded_is_refused_when_it_is_constructed(self, value: Any):
+        with pytest.raises(ValueError, match="mixtures"):
+            tiny_hvae(mixtures=value)
 
     def test_wrong_class(self, saved: Path):
         refused(saved, CONFIG, "HVAE", "VAE", cls=VAE)
@@ -361,11 +385,73 @@ class TestFormats:
             config["latent"] = config.pop("channels")
             return config
 
-        monkeypatch.setattr(serialization, "FORMAT_VERSION", 3)
-        monkeypatch.setitem(serialization.MIGRATIONS, 2, renamed)
+        monkeypatch.setattr(serialization, "FORMAT_VERSION", 4)
+        monkeypatch.setitem(serialization.MIGRATIONS, 3, renamed)
+        edit(saved, latent=..., channels=2, base_model=..., model_module=..., enlargement=...)
         for version, writer in ((1, ...), (2, "0.1.0")):
-            edit(saved, format_version=version, hvae_sr_version=writer, latent=..., channels=2)
+            edit(saved, format_version=version, hvae_sr_version=writer)
             assert hvae_sr.load(saved).config["latent"] == 2
+
+
+class TestFormat2:
+    """Without a module, with one enlargement, and `regression` for the base model."""
+
+    def old(self, folder: Path, model: SuperResolutionModel) -> Path:
+        """A folder as format 2 had it."""
+        model.save_pretrained(folder)
+
+        def older(config: dict[str, Any]) -> dict[str, Any]:
+            config = {k: older(v) if isinstance(v, dict) else v for k, v in config.items()}
+            del config["model_module"]
+            assert config.pop("enlargement", "bicubic_075") == "bicubic_075"
+            if "base_model" in config:
+                config["regression"] = config.pop("base_model")
+            return config
+
+        config = {**older(json.loads((folder / CONFIG).read_text())), "format_version": 2}
+        (folder / CONFIG).write_text(json.dumps(config))
+        state = load_file(folder / WEIGHTS)
+        names = {"base_model.": "regression.", "encoder.": "bottom_up.", "decoder.": "top_down."}
+        renamed = {}
+        for key, value in state.items():
+            for new, older_name in names.items():
+                key = key.replace(new, older_name)
+            renamed[key] = value
+        save_file(renamed, folder / WEIGHTS)
+        return folder
+
+    def test_a_model_with_parts_gives_what_it_gave(self, tmp_path: Path):
+        sharper = {"enlargement": "bicubic_075"}
+        base = shaken(tiny_srcnn(**sharper))
+        model = shaken(tiny_hvae(base_model=base.full_config, **sharper))
+        assert isinstance(model, HVAE)
+        model = model.with_lr_prior(tiny_lr_prior(**sharper))
+        loaded = hvae_sr.load(self.old(tmp_path / "old", model))
+        assert loaded.config == model.config
+        assert same_weights(loaded, model)
+        lr = random_pictures(1, 3, 4, 5)
+        assert torch.equal(loaded.upscale(lr), model.upscale(lr))
+        loaded.save_pretrained(tmp_path / "new")
+        assert same_weights(hvae_sr.load(tmp_path / "new"), model)
+
+    def test_the_enlargement_matters(self, tmp_path: Path):
+        model = tiny_srcnn(enlargement="bicubic_075").eval()
+        loaded = hvae_sr.load(self.old(tmp_path / "old", model))
+        lr = random_pictures(1, 3, 4, 5)
+        assert torch.equal(loaded.upscale(lr), model.upscale(lr))
+        assert not torch.allclose(tiny_srcnn().upscale(lr), model.upscale(lr), atol=1e-3)
+
+    def test_a_class_of_ones_own_is_known_by_its_name(self, tmp_path: Path):
+        Nearest(2).save_pretrained(tmp_path / "mine")
+        edit(tmp_path / "mine", format_version=2, model_module=...)
+        assert isinstance(hvae_sr.load(tmp_path / "mine"), Nearest)
+
+    def test_a_card_stays_with_weights_that_only_got_other_names(self, tmp_path: Path):
+        base = tiny_srcnn(enlargement="bicubic_075")
+        model = tiny_hvae(base_model=base.full_config, enlargement="bicubic_075")
+        (self.old(tmp_path / "old", model) / "README.md").write_text("my own words")
+        hvae_sr.load(tmp_path / "old").save_pretrained(tmp_path / "new")
+        assert (tmp_path / "new" / "README.md").read_text() == "my own words"
 
 
 class TestPickle:

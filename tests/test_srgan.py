@@ -21,19 +21,19 @@ from conftest import (
 from torch import Tensor, nn
 
 import hvae_sr
-from hvae_sr.adversarial import Adversary, Discriminator
 from hvae_sr.data import DeadLeaves
-from hvae_sr.degradation import Degradation
+from hvae_sr.degradations import get_degradation
 from hvae_sr.evaluation.ablation import shown
 from hvae_sr.evaluation.family import TASK
 from hvae_sr.models import SRGAN, VAE
+from hvae_sr.nn.discriminator import Adversary, Discriminator
 from hvae_sr.training.loop import Options, Trainer
 from hvae_sr.training.recipes import PRESETS, Recipe
 
 
 def pair(scale: int = 4) -> tuple[Tensor, Tensor]:
     hr = smooth_pictures(3, 3, 3 * scale, 5 * scale)
-    return hr, Degradation("gaussian", scale)(hr)
+    return hr, get_degradation("gaussian", scale)(hr)
 
 
 def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
@@ -66,7 +66,7 @@ class TestAdversary:
         hr, lr = pair()
         model = tiny_vae()
         shaken(model)
-        return model, Adversary(4), hr, model.bound(hr, lr).mean
+        return model, Adversary(4), hr, model.mean(model.elbo(hr, lr).features)
 
     def test_the_sum_gives_each_player_the_gradient_of_its_own_problem(self, players: Any):
         model, adversary, hr, mean = players
@@ -81,7 +81,7 @@ class TestAdversary:
     def test_the_encoder_learns_too(self, players: Any):
         model, adversary, hr, mean = players
         adversary(mean, hr).generator.backward()
-        assert all(parameter.grad is not None for parameter in model.bottom_up.parameters())
+        assert all(parameter.grad is not None for parameter in model.encoder.parameters())
 
     def test_neither_term_reaches_the_other_player(self, players: Any):
         _, adversary, hr, mean = players
@@ -165,7 +165,7 @@ class TestSrgan:
 
     def test_is_sharper_than_its_twin_and_its_players_keep_their_balance(self):
         """On noise, whose best guess is flat."""
-        shrink = Degradation("gaussian", 4)
+        shrink = get_degradation("gaussian", 4)
         twin, model = tiny_srresnet(), tiny_srgan(adversarial_weight=0.02, discriminator=8)
         model.load_state_dict(twin.state_dict(), strict=False)
         played: list[dict[str, Tensor]] = []

@@ -12,7 +12,7 @@ from conftest import Nearest, random_pictures, smooth_pictures, tiny_hvae, tiny_
 from PIL import Image, features
 
 from hvae_sr import cli
-from hvae_sr.degradation import Degradation
+from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import DataError, ModelError, PictureError
 from hvae_sr.evaluation import codecs
 from hvae_sr.inference import store
@@ -103,7 +103,7 @@ def test_modes_survive_every_codec(mode, suffix, tmp_path):
 
 def test_transparency_is_the_mean_of_each_cell():
     image = photo(4, 4, "RGBA")
-    small, _ = shrink(image, Degradation("bicubic", 2))
+    small, _ = shrink(image, get_degradation("bicubic", 2))
     cells = levels(image)[..., 3].reshape(2, 2, 2, 2).mean(axis=(1, 3))
     assert np.abs(levels(small)[..., 3] - cells).max() <= 0.5
 
@@ -123,8 +123,8 @@ def test_colour_profile_exif_and_upright_orientation_are_kept(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_small_picture_is_the_models_own_degradation(name):
     image = photo(24, 12)
-    small, _ = shrink(image, Degradation(name, 4))
-    assert torch.equal(to_tensor(small), Degradation(name, 4)(to_tensor(image)))
+    small, _ = shrink(image, get_degradation(name, 4))
+    assert torch.equal(to_tensor(small), get_degradation(name, 4)(to_tensor(image)))
 
 
 # Consistency

@@ -13,18 +13,22 @@ from conftest import (
     shaken,
     smooth_pictures,
     tiny_hvae,
+    tiny_lr_prior,
     tiny_srcnn,
+    tiny_srvae,
     tiny_study_vae,
 )
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import tiling
-from hvae_sr.degradation import quantise
-from hvae_sr.distributions import Noise, NoiseField
 from hvae_sr.errors import ModelError, PictureError
-from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.tiling import smallest_tile, windows
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.nn.latents import LatentSource
+from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.resize import quantise
+from hvae_sr.nn.windows import RAMP, smallest_tile, windows
+from hvae_sr.upscaling import UpscaleOptions, Upscaler, tiling
+from hvae_sr.upscaling.noise_field import NoiseField
 
 
 class Count:
@@ -43,7 +47,7 @@ class Count:
 
 
 def least(model: SuperResolutionModel) -> int:
-    return smallest_tile(model.context, multiple=model.multiple)
+    return smallest_tile(model.receptive_field, multiple=model.size_multiple)
 
 
 CASES = list(itertools.product((1, 29, 40, 41, 77, 333), (40, 64, 128), (0, 3, 10), (1, 2)))
@@ -53,7 +57,7 @@ class TestWindows:
     @pytest.mark.parametrize(("length", "tile", "halo", "multiple"), CASES)
     def test_cover_an_axis(self, length: int, tile: int, halo: int, multiple: int):
         length *= multiple
-        tile = max(tile, smallest_tile(halo, tiling.RAMP, multiple))
+        tile = max(tile, smallest_tile(halo, RAMP, multiple))
         cut = windows(length, tile, halo, multiple=multiple)
         assert len({window.size for window in cut}) == 1
         assert all(w.start % multiple == 0 and w.size % multiple == 0 for w in cut)
@@ -70,8 +74,8 @@ class TestWindows:
 
     def test_neighbours_blend_over_the_ramp_and_nowhere_else(self):
         one, other = windows(100, 64, 4)
-        assert one.last - other.first == tiling.RAMP
-        assert (one.weights(1) < 1).sum() == (other.weights(1) < 1).sum() == tiling.RAMP
+        assert one.last - other.first == RAMP
+        assert (one.weights(1) < 1).sum() == (other.weights(1) < 1).sum() == RAMP
 
     def test_no_more_windows_than_needed(self):
         assert len(windows(101, 100, 10)) == 2
@@ -114,7 +118,7 @@ class TestNoiseField:
         assert len(noise.unique()) > 0.99 * noise.numel()
 
     def test_large_batches_have_parts_of_their_own(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr("hvae_sr.distributions.NOISE_PART", 3 * 16)
+        monkeypatch.setattr("hvae_sr.upscaling.noise_field.NOISE_PART", 3 * 16)
         field, columns = NoiseField(0, 4, 4, rows=8), slice(0, 4)
         whole = field.window(slice(0, 8), columns, columns)(torch.zeros(8, 1, 4, 4))
         part = field.window(slice(2, 7), columns, columns)(torch.zeros(5, 1, 4, 4))
@@ -126,7 +130,7 @@ class TestMeasure:
     def test_the_context_is_what_moves_a_pixel(self):
         """By brute force: changing the picture outside the context changes nothing."""
         model = shaken(tiny_hvae())
-        radius = model.context
+        radius = model.receptive_field
         lr, middle = random_pictures(1, 3, 8, 2 * radius + 9), radius + 4
         changed = lr.clone()
         changed[..., : middle - radius] = 0
@@ -136,20 +140,20 @@ class TestMeasure:
 
     def test_the_context_of_a_stack_of_convolutions_can_be_counted(self):
         """Three 3x3 convolutions at LR size, three at twice that: 3 + 1.5 pixels and a cell."""
-        assert tiny_srcnn().context == 5
+        assert tiny_srcnn().receptive_field == 5
 
     def test_pixels_alone_need_none_and_weights_that_are_zero_hide_nothing(self):
-        assert Nearest().context == 0
-        assert tiny_hvae().context == shaken(tiny_hvae()).context
+        assert Nearest().receptive_field == 0
+        assert tiny_hvae().receptive_field == shaken(tiny_hvae()).receptive_field
 
     def test_rounding_hides_nothing(self):
         """A model that starts from a constant sees the rounded enlargement."""
-        assert tiny_study_vae().context > 0
+        assert tiny_study_vae().receptive_field > 0
 
     def test_is_remembered_but_not_saved(self):
         model = tiny_srcnn()
         before, config = set(model.state_dict()), dict(model.config)
-        assert model.context == model.context
+        assert model.receptive_field == model.receptive_field
         assert set(model.state_dict()) == before and model.config == config
 
 
@@ -181,7 +185,7 @@ class TestTiles:
     def test_levels_coarser_than_the_picture_are_padded_and_tiled(self):
         three = {"widths": [8] * 4, "groups": [1] * 4, "blocks": [0] * 4}
         model = shaken(tiny_hvae(2, start="constant", **three))
-        assert model.multiple == 4
+        assert model.size_multiple == 4
         for size in [(1, 1), (5, 7)]:
             assert model.upscale(torch.rand(1, 3, *size)).shape[-2:] == (2 * size[0], 2 * size[1])
         lr = random_pictures(1, 3, 8, least(model) + 31)
@@ -267,10 +271,10 @@ class TestMemory:
     def test_tiles_fit_the_memory_there_is(self, monkeypatch: pytest.MonkeyPatch):
         model, lr = shaken(tiny_srcnn()), random_pictures(1, 3, 130, 140)
         expected = model.upscale(lr)
-        assert model._measured is not None
+        assert model._footprint is not None
         calls = Count(model)
         monkeypatch.setattr(
-            tiling, "available", lambda _: int(80**2 * model._measured.memory / tiling.SHARE)
+            tiling, "available", lambda _: int(80**2 * model._footprint.memory / tiling.SHARE)
         )
         assert torch.allclose(model.upscale(lr), expected, atol=1e-5)
         assert len(calls.sizes) > 1
@@ -324,14 +328,13 @@ class TestConsistent:
         assert float(before.abs().max()) > 2 * float(drift.abs().max())
 
 
-class TestExplore:
+class TestUpscaler:
     def test_says_what_the_answers_have_in_common(self):
         model, lr = shaken(tiny_hvae()), smooth_pictures(2, 3, 5, 6)
-        found = model.explore(lr, num_samples=3, temperature=0.7, seed=4)
+        found = Upscaler(model)(lr, num_samples=3, temperature=0.7, seed=4)
         samples = model.upscale(lr, num_samples=3, temperature=0.7, seed=4)
-        assert isinstance(found.samples, Tensor) and torch.equal(found.samples, samples)
+        assert isinstance(found.images, Tensor) and torch.equal(found.images, samples)
         assert isinstance(found.mean, Tensor) and torch.allclose(found.mean, samples.mean(dim=1))
-        assert torch.allclose(found.std, samples.std(dim=1))
         assert (found.temperature, found.seed) == (0.7, 4)
         assert model.degradation is not None
         shrunk = model.degradation.linear(quantise(samples[1, 2:]))
@@ -341,25 +344,102 @@ class TestExplore:
 
     def test_the_seed_it_names_repeats_it(self):
         model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
-        one, other = model.explore(lr), model.explore(lr)
+        one, other = (Upscaler(model)(lr, num_samples=8) for _ in range(2))
         assert one.seed != other.seed
         again = model.upscale(lr, num_samples=8, seed=one.seed)
-        assert isinstance(one.samples, Tensor) and torch.equal(one.samples, again)
+        assert isinstance(one.images, Tensor) and torch.equal(one.images, again)
 
     def test_pillow_in_pillow_out(self):
-        found = shaken(tiny_hvae()).explore(Image.new("LA", (5, 4), (90, 200)), num_samples=2)
-        assert isinstance(found.mean, Image.Image) and isinstance(found.samples, list)
-        assert [picture.size for picture in (found.mean, *found.samples)] == [(20, 16)] * 3
-        assert found.mean.mode == found.samples[0].mode
+        found = Upscaler(shaken(tiny_hvae()))(Image.new("LA", (5, 4), (90, 200)), num_samples=2)
+        assert isinstance(found.mean, Image.Image) and isinstance(found.images, list)
+        assert [picture.size for picture in (found.mean, *found.images)] == [(20, 16)] * 3
+        assert found.mean.mode == found.images[0].mode
         assert found.std.shape == (1, 3, 16, 20)
 
     def test_a_model_with_one_answer_is_sure_of_it(self):
         model, lr = tiny_srcnn(), smooth_pictures(1, 3, 4, 4)
-        found = model.explore(lr, num_samples=1, temperature=0)
-        assert not found.std.any()
+        assert Upscaler(model)(lr).std is None
         with pytest.raises(ValueError, match="one answer"):
-            model.explore(lr)
+            Upscaler(model)(lr, num_samples=8)
 
     def test_identical_pictures_score_a_hundred_decibels(self):
-        found = Nearest().explore(random_pictures(1, 3, 4, 4), num_samples=1, temperature=0)
+        found = Upscaler(Nearest())(random_pictures(1, 3, 4, 4), num_samples=1, temperature=0)
         assert float(found.lr_psnr) == pytest.approx(100)
+
+    def test_options_hold_for_every_call_and_keywords_replace_them(self):
+        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        upscaler = Upscaler(model, UpscaleOptions(num_samples=2, seed=3))
+        assert torch.equal(upscaler(lr).images, model.upscale(lr, num_samples=2, seed=3))
+        assert torch.equal(upscaler(lr, seed=4).images, model.upscale(lr, num_samples=2, seed=4))
+        assert upscaler(lr).seed == 3
+
+    def test_a_blind_degradation_has_no_consistency(self):
+        model, lr = Nearest(degradation="blind"), smooth_pictures(1, 3, 4, 4)
+        assert Upscaler(model)(lr).lr_psnr is None
+        with pytest.raises(ValueError, match="'blind' is not linear"):
+            model.upscale(lr, consistent=True)
+
+
+class TestDecode:
+    """Samples of the likelihood, and the deviation that counts it in."""
+
+    def test_a_sample_of_the_likelihood_has_8_bit_values(self):
+        model, lr = shaken(tiny_hvae()), smooth_pictures(2, 3, 5, 6)
+        drawn = model.upscale(lr, num_samples=3, temperature=1.0, seed=0, decode="sample")
+        assert torch.allclose(drawn * 255, (drawn * 255).round(), atol=1e-3)
+        mean = model.upscale(lr, num_samples=3, temperature=1.0, seed=0)
+        assert not torch.allclose(drawn, mean, atol=0.02)
+        again = model.upscale(lr, num_samples=3, temperature=1.0, seed=0, decode="sample")
+        assert torch.equal(drawn, again)
+
+    def test_at_temperature_zero_both_are_the_best_guess(self):
+        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        assert torch.equal(model.upscale(lr, decode="sample"), model.upscale(lr))
+
+    def test_tiles_change_nothing(self):
+        """The likelihood's noise belongs to HR pixels as the latents' noise belongs to places."""
+        model, lr = shaken(tiny_hvae(), 0.02), smooth_pictures(1, 3, 60, 70)
+        wanted = {"temperature": 1.0, "seed": 3, "decode": "sample"}
+        whole, tiled = model.upscale(lr, **wanted), model.upscale(lr, tile=least(model), **wanted)
+        assert (whole - tiled).abs().mean() < 2e-4
+        assert ((whole - tiled).abs() > 2 / 255).float().mean() < 1e-3
+
+    def test_what_is_neither_is_refused(self):
+        with pytest.raises(ValueError, match="decode must be one of"):
+            tiny_hvae().upscale(torch.zeros(1, 3, 4, 4), decode="mode")
+        with pytest.raises(ValueError, match="one answer"):
+            tiny_srcnn().upscale(torch.zeros(1, 3, 4, 4), decode="sample")
+
+    def test_unconditional_samples_may_be_drawn_from_the_likelihood(self):
+        model = shaken(tiny_hvae()).with_lr_prior(shaken(tiny_lr_prior()))
+        for joint in (model, shaken(tiny_srvae())):
+            drawn = joint.sample(2, size=(16, 16), seed=0, decode="sample")
+            assert torch.allclose(drawn * 255, (drawn * 255).round(), atol=1e-3)
+            assert not torch.allclose(drawn, joint.sample(2, size=(16, 16), seed=0), atol=0.02)
+
+    def test_the_deviation_is_the_one_of_samples_of_the_model(self):
+        """Law of total variance, against 4,000 draws of the whole model, away from 0 and 1."""
+        model = shaken(tiny_hvae(likelihood="gaussian"), 0.05)
+        lr = torch.full((1, 3, 2, 2), 0.5)
+        options = UpscaleOptions(num_samples=4000, temperature=1.0, seed=0)
+        found = Upscaler(model, options)(lr)
+        drawn = model.upscale(lr, num_samples=4000, temperature=1.0, seed=1, decode="sample")
+        assert ((drawn == 0) | (drawn == 1)).float().mean() < 1e-3
+        assert torch.allclose(found.std, drawn.std(dim=1), rtol=0.1)
+        assert (found.std > 1.2 * found.images.std(dim=1)).any(), "the likelihood adds nothing"
+
+    def test_at_temperature_zero_it_is_the_likelihoods_alone(self):
+        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        found = Upscaler(model)(lr)
+        with torch.no_grad():
+            features, _ = model.top_down(lr, None, LatentSource(temperature=0.0))
+            expected = model.variance(features).sqrt()
+        assert torch.allclose(found.std, expected, rtol=1e-4)
+
+    def test_of_consistent_outputs_it_is_estimated_from_projected_draws(self):
+        model, lr = shaken(tiny_hvae(), 0.02), 0.2 + 0.6 * smooth_pictures(1, 3, 4, 4)
+        wanted = {"num_samples": 8, "temperature": 1.0, "seed": 2, "consistent": True}
+        found = Upscaler(model)(lr, **wanted)
+        draws = model.upscale(lr, decode="sample", **wanted)
+        assert torch.allclose(found.std, draws.std(dim=1), atol=1e-5)
+        assert Upscaler(model)(lr, consistent=True).std is None

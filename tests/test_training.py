@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import hvae_sr
 from hvae_sr.data import DeadLeaves, Stack
-from hvae_sr.degradation import Degradation
+from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import TrainingError
 from hvae_sr.models import HVAE
 from hvae_sr.training import checkpoints, feature_loss, loop
@@ -98,7 +98,7 @@ class TestSchedules:
 
     def test_an_objective_is_what_loss_accepts(self):
         hr = torch.rand(1, 3, 8, 8)
-        lr = Degradation("gaussian", 4)(hr)
+        lr = get_degradation("gaussian", 4)(hr)
         terms = tiny_hvae().loss(hr, lr, **Objective(mse_weight=1, prior_weight=1).at(0.5))
         assert {"mse", "psnr_prior"} <= terms.keys()
 
@@ -396,7 +396,7 @@ class TestWhatTheModelSees:
         assert hr.shape == (4, 3, 16, 16)
         assert torch.equal((hr * 255).round() / 255, hr)
         assert lr is not None
-        assert torch.equal(lr, Degradation("gaussian", 4)(hr))
+        assert torch.equal(lr, get_degradation("gaussian", 4)(hr))
 
     def test_given_lr_versions_are_taken_and_a_teacher_is_heard_less_and_less(self, tmp_path: Path):
         hr = torch.full((12, 3, 16, 16), 100, dtype=torch.uint8)

@@ -47,8 +47,8 @@ def release(
     """Write a trained model for publishing: 16-bit weights, p(y) joined, training facts kept."""
     from hvae_sr.cards import TRAINING
     from hvae_sr.errors import ModelError
-    from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import load
+    from hvae_sr.models.latent import GenerativeModel
 
     released = load(model)
     facts = json.loads((model / TRAINING).read_text())

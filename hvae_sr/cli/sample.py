@@ -20,9 +20,9 @@ def sample(
     from torchvision.utils import make_grid
 
     from hvae_sr.errors import ModelError
-    from hvae_sr.generative import GenerativeModel
     from hvae_sr.hub import load
     from hvae_sr.inference.files import save_picture
+    from hvae_sr.models.latent import GenerativeModel
     from hvae_sr.pictures import to_image
 
     loaded = load(model)

@@ -10,7 +10,7 @@ from hvae_sr.cli.app import Device, Seed, app
 
 if TYPE_CHECKING:
     from hvae_sr.inference.upscaling import Settings
-    from hvae_sr.modeling import SuperResolutionModel
+    from hvae_sr.models.base import SuperResolutionModel
 
 DEFAULT_MODEL = "photo-cnn-x4"
 
@@ -37,7 +37,8 @@ def upscale(
     temperature: Annotated[
         float | None,
         typer.Option(
-            min=0, help="0: best guess; 1: true samples. [default: 0, or 0.8 for several samples]"
+            min=0,
+            help="0: best guess; 1: latents at full scale. [default: 0, or 0.8 for several]",
         ),
     ] = None,
     seed: Seed = None,

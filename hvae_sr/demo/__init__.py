@@ -21,7 +21,7 @@ from hvae_sr.demo.shared import shelf, warm
 from hvae_sr.demo.shutdown import serve
 from hvae_sr.demo.style import CSS, HEAD, NAMES, THEME
 from hvae_sr.errors import HvaeSrError
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 
 __all__ = ["build", "launch"]
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_sr import pictures
-from hvae_sr.degradation import Degradation, enlarge, quantise
+from hvae_sr.degradations import Degradation
 from hvae_sr.demo import examples, jobs
 from hvae_sr.demo.shared import (
     Models,
@@ -27,6 +27,7 @@ from hvae_sr.errors import PictureError
 from hvae_sr.evaluation.baselines import bicubic
 from hvae_sr.evaluation.metrics import lr_psnr, score
 from hvae_sr.evaluation.report import WINDOW, cropped
+from hvae_sr.nn.resize import enlarge, quantise
 
 # columns of the table -> how a value is written
 COLUMNS = {

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from hvae_sr.demo.values import refusal
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
 
 LEAST_TIME = 60.0  # seconds that any job has
 SLACK = 3  # by how much longer than measured a job may take, on a machine that is busy

@@ -20,9 +20,9 @@ from hvae_sr.demo.shared import (
     uploaded_path,
 )
 from hvae_sr.errors import MovieError
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.inference.movies import reading, upscale_movie, writing
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
 
 FIRST = "photo-cnn-x2"  # what the menu starts with where it has it: the fastest
 MOST_FRAMES = 250

@@ -17,11 +17,11 @@ from hvae_sr.demo.quota import check_room
 from hvae_sr.demo.values import own
 from hvae_sr.errors import HvaeSrError, ModelError, PictureError
 from hvae_sr.evaluation import cards
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import bundled, load
 from hvae_sr.inference.budget import STRANGERS
 from hvae_sr.inference.files import open_picture, save_picture
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
 
 FIRST = "photo-hvae-x4"  # what menus start with where they have it
 NOT_SHOWN = ("vae-study",)  # a documented failure: its place is the tables
@@ -60,7 +60,7 @@ def warm(models: Models) -> None:
 def can_sample(model: SuperResolutionModel) -> TypeGuard[GenerativeModel]:
     """Whether a model can draw pictures from nothing."""
     return isinstance(model, GenerativeModel) and (
-        not model.conditional or model.lr_prior is not None
+        not model.is_conditional or model.lr_prior is not None
     )
 
 

@@ -41,6 +41,6 @@ def legend(top: float, count: int) -> str:
         f'<div class="scale"><span>0</span>'
         f'<div style="background: linear-gradient(to right, {stops})"></div>'
         f"<span>{top:.1f} / 255</span></div>"
-        f'<p class="note">Standard deviation of each pixel over {count} samples: '
+        f'<p class="note">Standard deviation of each pixel, from {count} samples: '
         "bright is where the picture leaves the model a choice.</p>"
     )

@@ -10,7 +10,6 @@ from gradio.utils import LRUCache
 from PIL import Image
 
 from hvae_sr import pictures
-from hvae_sr.degradation import enlarge
 from hvae_sr.demo import examples, jobs, spread
 from hvae_sr.demo.shared import (
     Models,
@@ -24,15 +23,17 @@ from hvae_sr.demo.shared import (
     temperature_slider,
 )
 from hvae_sr.demo.values import checked_index, refusal
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.inference.upscaling import Settings, records
-from hvae_sr.modeling import SuperResolutionModel, Upscaled
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.nn.resize import enlarge
+from hvae_sr.upscaling import UpscaleOutput, Upscaler
 
 MOST_SAMPLES = 16
 MOST_KEPT = 256  # sessions in which another sample can be chosen: a few kB each
 DOT = " · "  # between two figures
 
-TEMPERATURE_INFO = "0: the single best guess. 0.8: plausible detail. 1: true samples."
+TEMPERATURE_INFO = "0: the single best guess. 0.8: plausible detail. 1: latents at full scale."
 CONSISTENT_INFO = "Adjusts the answer so that, shrunk again, it gives back your picture."
 LR_PSNR_INFO = (
     "LR-PSNR compares your picture with the answer shrunk again: from 45 dB on they agree."
@@ -86,7 +87,7 @@ def tab(models: Models) -> None:
             picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM; pixels x samples at most 262144.
             model: a name from the menu.
             num_samples: how many answers, 1 to 16; 1 for a deterministic model.
-            temperature: 0 the best guess, 1 true samples, at most 1.2; 0 for such a model.
+            temperature: 0 the best guess, 1 latents at full scale, at most 1.2; 0 for such a model.
             seed: makes the samples repeatable.
             consistent: project the answers onto pictures that shrink to the input.
             request, progress: filled in by gradio.
@@ -108,7 +109,7 @@ def tab(models: Models) -> None:
             file = Path(str(picture))
             progress(0.1, desc="Upscaling")
             start = time.perf_counter()
-            found = chosen.explore(
+            found = Upscaler(chosen)(
                 image,
                 num_samples=num_samples,
                 temperature=temperature,
@@ -119,7 +120,7 @@ def tab(models: Models) -> None:
             progress(0.9, desc="Saving")
             heatmap, legend = _uncertainty(chosen, found)
             before, *after = stored(
-                [bicubic(image, chosen.scale), *found.samples],
+                [bicubic(image, chosen.scale), *found.images],
                 _names(file.stem, chosen.scale, num_samples),
                 box,
                 [None, *records(file, chosen, settings)],
@@ -252,17 +253,19 @@ def _check_choices(
         raise ValueError(f"{name} has one answer: set 1 sample and temperature 0")
 
 
-def _uncertainty(model: SuperResolutionModel, found: Upscaled) -> tuple[Image.Image | None, str]:
+def _uncertainty(
+    model: SuperResolutionModel, found: UpscaleOutput
+) -> tuple[Image.Image | None, str]:
     """The map and the HTML under it, which says why when there is no map."""
     if not isinstance(model, GenerativeModel):
         return None, _note(DETERMINISTIC)
-    if len(found.samples) == 1:
+    if len(found.images) == 1 or found.std is None:
         return None, _note(ONE_SAMPLE)
     if found.temperature == 0:
         return None, _note(IDENTICAL)
     values = spread.deviation(found.std)
     top = max(float(values.max()), 1.0)  # below one grey level there is nothing to see
-    return spread.coloured(values, top), spread.legend(top, len(found.samples))
+    return spread.coloured(values, top), spread.legend(top, len(found.images))
 
 
 def _note(sentence: str) -> str:
@@ -271,13 +274,14 @@ def _note(sentence: str) -> str:
 
 def _figures(
     model: SuperResolutionModel,
-    found: Upscaled,
+    found: UpscaleOutput,
     captions: Sequence[str],
     index: int,
     seconds: float,
 ) -> str:
     """Size, place among the samples, LR-PSNR, time and seed of one answer."""
-    height, width = found.std.shape[-2:]
+    assert isinstance(found.mean, Image.Image)
+    width, height = found.mean.size
     size = f"**{width} x {height}** from {width // model.scale} x {height // model.scale}"
     seed = [f"seed {found.seed}"] if isinstance(model, GenerativeModel) else []
     place = [f"sample {index + 1} of {len(captions)}"] if len(captions) > 1 else []
@@ -285,7 +289,9 @@ def _figures(
     return DOT.join([size, *place, f"LR-PSNR **{value}**", f"{seconds:.2f} s", *seed])
 
 
-def _captions(found: Upscaled) -> list[str]:
+def _captions(found: UpscaleOutput) -> list[str]:
+    if found.lr_psnr is None:
+        return [f"{index}: not defined" for index in range(1, len(found.images) + 1)]
     values = found.lr_psnr[0].tolist()
     return [f"{index}: {value:.1f} dB" for index, value in enumerate(values, start=1)]
 

@@ -20,13 +20,14 @@ from torch import Tensor
 
 from hvae_sr import pictures
 from hvae_sr.data import Pictures
-from hvae_sr.degradation import Degradation, enlarge
+from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ModelError, TrainingError
 from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.report import References
 from hvae_sr.evaluation.showcase import write
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.inference.files import save_picture
+from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.nn.resize import enlarge
 from hvae_sr.training.loop import Options, Trainer, hardware
 from hvae_sr.training.recipes import PRESETS, Recipe
 
@@ -230,7 +231,7 @@ def examine(model: GenerativeModel, hr: Tensor, batch: int = 100) -> tuple[Outco
     """
     assert model.degradation is not None
     parts = [(part, model.degradation(part)) for part in hr.split(batch)]
-    given = [(part, lr if model.conditional else None) for part, lr in parts]
+    given = [(part, lr if model.is_conditional else None) for part, lr in parts]
     decoded = torch.cat([model.reconstruct(*pair) for pair in given])
     guessed = torch.cat([model.upscale(lr) for _, lr in parts])
     bits = measure(model, given)
@@ -242,7 +243,7 @@ def examine(model: GenerativeModel, hr: Tensor, batch: int = 100) -> tuple[Outco
     }
     finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
     seen = shown(hr.shape[-1])
-    lr = model.degradation(seen) if model.conditional else None
+    lr = model.degradation(seen) if model.is_conditional else None
     return Outcome(**finite), _row(model.reconstruct(seen, lr).nan_to_num())
 
 
@@ -359,7 +360,7 @@ def _figure(value: float | None, digits: str) -> str:
 
 def _bicubic_error(hr: Tensor) -> float:
     scale = STUDY.arguments["scale"]
-    lr = Degradation("gaussian", scale)(hr)
+    lr = get_degradation("gaussian", scale)(hr)
     return float((enlarge(lr, scale).clamp(0, 1) - hr).square().mean())
 
 

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hvae_sr.degradation import Degradation, enlarge
+from hvae_sr.degradations import Degradation
+from hvae_sr.nn.resize import enlarge
 
 
 class LinearMMSE:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from hvae_sr.data import Stack
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import bundled, load
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.training.loop import Options, Trainer, hardware
 from hvae_sr.training.recipes import PRESETS
 

@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hvae_sr.distributions import Noise, bits_per_dim
-from hvae_sr.generative import Bound, GenerativeModel
-from hvae_sr.hierarchy import Latent
-
-ACTIVE = 0.01  # variance over pictures from which on Burda et al. 2016 call a unit active
+from hvae_sr.models.latent import (
+    ACTIVITY_DRAWS,
+    ELBO,
+    ActiveUnits,
+    GenerativeModel,
+    mean_shifts,
+    summed,
+)
+from hvae_sr.nn.distributions import bits_per_dim
+from hvae_sr.nn.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Bits:
         importance_weighted: the bound of Burda et al. 2016, or None when it was not asked for.
         draws: posterior draws behind it.
         units: (channels, height, width) of each group's latent; empty when pictures differ in size.
-        active: how many of them are active in each group, see `Activity`.
+        active: how many of them are active in each group, see `ActiveUnits`.
     """
 
     total: float
@@ -41,46 +46,6 @@ class Bits:
     active: list[int] = field(default_factory=list)
 
 
-class Activity:
-    """Counts active units over pictures, from running sums.
-
-    A unit is one latent number, a channel at a place. It is active when the mean of its posterior
-    moves with the picture: Var_x(E_q[z | x]) > 0.01 (Burda et al. 2016). Of conditional models too
-    the variance is over all pictures, so that a unit counts even where y alone moves it.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sums: list[Tensor] = []
-        self.squares: list[Tensor] = []
-        self.comparable = True
-
-    def add(self, means: list[Tensor]) -> None:
-        """Posterior means of a batch of pictures: (N, latent, H, W) for each group."""
-        means = [mean.double() for mean in means]
-        sums, squares = [m.sum(dim=0) for m in means], [m.square().sum(dim=0) for m in means]
-        if self.count and [s.shape for s in sums] != [s.shape for s in self.sums]:
-            self.comparable = False
-        if self.comparable:
-            self.sums = _added(self.sums, sums)
-            self.squares = _added(self.squares, squares)
-        self.count += len(means[0]) if means else 0
-
-    @property
-    def units(self) -> list[list[int]]:
-        return [list(total.shape) for total in self.sums] if self.comparable else []
-
-    @property
-    def active(self) -> list[int]:
-        if not self.comparable:
-            return []
-        variances = [
-            square / self.count - (total / self.count).square()
-            for total, square in zip(self.sums, self.squares, strict=True)
-        ]
-        return [int((variance > ACTIVE).sum()) for variance in variances]
-
-
 @dataclass
 class _Evidence:
     """What the draws of one batch say, per picture and in nats.
@@ -88,14 +53,11 @@ class _Evidence:
     Args:
         distortion, rates: means over draws: (N,), and (N,) for each group.
         weight: log of the mean importance weight, (N,).
-        means: posterior mean of each group, (N, latent, H, W), averaged over draws: a group below
-            another one sees what that drew.
     """
 
     distortion: Tensor
     rates: list[Tensor]
     weight: Tensor
-    means: list[Tensor]
 
 
 @torch.inference_mode()
@@ -114,14 +76,16 @@ def measure(
         draws: posterior draws of the importance-weighted bound; 1 gives the ELBO alone.
         seed: of the draws.
     """
-    noise, activity = Noise(seed), Activity()
+    noise, activity = Noise(seed), ActiveUnits()
+    others = Noise(~seed)  # negative: what activity is averaged over changes no bound
     bits, nats, channels = [], [], []
     for hr, lr in pairs:
-        seen = _evidence(model.bounds(hr, lr, noise, draws))
+        seen = _evidence(model.elbos(hr, lr, noise, draws))
+        shifts = mean_shifts(model.elbos(hr, lr, others, ACTIVITY_DRAWS))
         bits.append(bits_per_dim(torch.stack([seen.distortion, -seen.weight, *seen.rates]), hr))
         nats.append(torch.stack(seen.rates))
-        channels = [mean.shape[1] for mean in seen.means]
-        activity.add(seen.means)
+        channels = [shift.shape[1] for shift in shifts]
+        activity.add(shifts)
     distortion, bound, *rates = torch.cat(bits, dim=1).mean(dim=1).tolist()
     per_group = torch.cat(nats, dim=1).mean(dim=1).tolist()
     return Bits(
@@ -137,25 +101,13 @@ def measure(
     )
 
 
-def _evidence(bounds: Iterable[Bound]) -> _Evidence:
+def _evidence(bounds: Iterable[ELBO]) -> _Evidence:
     """Folds one bound after another, so that a hundred draws take the memory of one."""
     terms: list[Tensor] = []
-    means: list[Tensor] = []
     weight, draws = torch.tensor(-math.inf), 0
     for bound in bounds:
-        terms = _added(terms, [bound.distortion, *bound.rates])
-        means = _added(means, [_posterior_mean(latent) for latent in bound.latents])
-        weight = torch.logaddexp(weight.to(bound.distortion), bound.importance_weight)
+        terms = summed(terms, [bound.distortion, *bound.rates])
+        weight = torch.logaddexp(weight.to(bound.distortion), bound.log_importance_weight)
         draws += 1
     distortion, *rates = [term / draws for term in terms]
-    return _Evidence(distortion, rates, weight - math.log(draws), [mean / draws for mean in means])
-
-
-def _added(sums: list[Tensor], values: list[Tensor]) -> list[Tensor]:
-    """Sums so far, none at first, and the next values."""
-    return [a + b for a, b in zip(sums, values, strict=True)] if sums else values
-
-
-def _posterior_mean(latent: Latent) -> Tensor:
-    assert latent.posterior is not None
-    return latent.posterior.mean
+    return _Evidence(distortion, rates, weight - math.log(draws))

@@ -12,7 +12,7 @@ from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import learned, showcase
 from hvae_sr.evaluation.report import CROP, by_set, markdown, space_of
 from hvae_sr.hub import bundled, load
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.registry import MODELS
 from hvae_sr.serialization import CONFIG, read_config
 
 TEMPLATE = """---
@@ -135,7 +135,7 @@ def card_text(folder: Path) -> str:
         conventions=_conventions(first),
         training=_training(facts),
         limits=LIMITS.format(seen=SEEN[space], licence=LICENCE[space]),
-        citation=citation(SuperResolutionModel.classes[config["model_class"]]),
+        citation=citation(MODELS.get(config["model_class"])),
     )
 
 
@@ -278,9 +278,10 @@ def _use(report: dict[str, Any]) -> str:
             'several = model.upscale(Image.open("in.png"), num_samples=8, temperature=0.8, seed=0)'
         )
     if "bits" in report and space_of(report) == "y":
-        lines.append(
-            'unsure = model.explore(Image.open("in.png"), num_samples=8).std  # an uncertainty map'
-        )
+        lines += [
+            'output = hvae_sr.Upscaler(model)(Image.open("in.png"), num_samples=8)',
+            "output.std  # where the model is unsure",
+        ]
     return "\n".join(lines)
 
 

@@ -19,12 +19,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hvae_sr.data import read_folder
-from hvae_sr.degradation import enlarge
 from hvae_sr.errors import DataError
 from hvae_sr.evaluation.metrics import planes, psnr, valid_ssim
 from hvae_sr.inference.files import encodable, open_picture, read_record, save_picture
 from hvae_sr.inference.store import Shrunk, restore, shrink
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.nn.resize import enlarge
 from hvae_sr.pictures import to_image, to_tensor
 
 QUALITIES = range(1, 101)

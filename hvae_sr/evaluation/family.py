@@ -17,18 +17,18 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from hvae_sr.cards import RESULTS, TRAINING
-from hvae_sr.degradation import Degradation
+from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import cards, report
 from hvae_sr.evaluation.benchmark import median_seconds
 from hvae_sr.evaluation.report import References
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import bundled, load
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.serialization import fingerprint
 from hvae_sr.training.loop import hardware
 
-TASK = Degradation("gaussian", 4)  # what makes models comparable, and thumbnails of photographs
+TASK = get_degradation("gaussian", 4)  # what makes models comparable, and thumbnails of photographs
 BATCH = 64  # pictures per call when speed is measured
 BASELINES = ("bicubic", "bicubic, projected", "linear MMSE")
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hvae_sr.degradation import quantise
 from hvae_sr.errors import MetricError
 from hvae_sr.evaluation.frechet import GaussianFit, frechet_distance
 from hvae_sr.evaluation.perceptual import SMALLEST, feature_distance, feature_network
-from hvae_sr.generative import GenerativeModel
+from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.nn.resize import quantise
 
 REFERENCES = 10_000  # images that samples from nothing are compared with, at most
 BATCH = 100  # images at a time

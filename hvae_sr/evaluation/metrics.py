@@ -14,7 +14,8 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from hvae_sr.degradation import Degradation, quantise
+from hvae_sr.degradations import Degradation
+from hvae_sr.nn.resize import quantise
 
 SPACES = ("rgb", "y")
 

@@ -16,9 +16,9 @@ from hvae_sr.evaluation import learned, texture
 from hvae_sr.evaluation.baselines import LinearMMSE, field_bicubic, interpolations
 from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.metrics import SPACES, Scores, score
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.inference.files import is_picture, open_picture
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.serialization import fingerprint
 from hvae_sr.training.loop import hardware
 
@@ -197,7 +197,7 @@ def evaluate(
         if drawn is not None:
             figures.add(rgb, given["T = 0"], given["T = 0.8"], drawn)
         if isinstance(model, GenerativeModel) and references.space == "rgb":
-            condition = lr if model.conditional else None
+            condition = lr if model.is_conditional else None
             answers["reconstruction"] = model.reconstruct(rgb, condition)
         for name, picture in answers.items():
             _add(totals, name, score(picture, hr, lr, model.degradation, references.space))
@@ -303,7 +303,8 @@ def _answers(
 
 @torch.inference_mode()
 def _projected(model: SuperResolutionModel, answer: Tensor, lr: Tensor) -> Tensor:
-    return model.project(answer.unsqueeze(1), lr)[:, 0]
+    assert model.degradation is not None
+    return model.degradation.project(answer, lr)
 
 
 def _add(totals: dict[str, dict[str, float]], name: str, scores: Scores) -> None:
@@ -324,6 +325,8 @@ def _bits(
 ) -> dict[str, dict[str, Any]]:
     """Bits of x given y (or of x), of y where the model has p(y), and their sum over x.
 
+    A joint model has one figure, of x: its bound is of x and y together, and y follows from x.
+
     Of photographs the centre is taken: the encoder needs an HR picture's worth of features.
     """
     assert model.degradation is not None
@@ -332,11 +335,11 @@ def _bits(
         _centre(hr.expand(-1, 3, -1, -1), crop, model.reduction)
         for hr in references.on(model.device)
     ]
-    pairs = [(hr, model.degradation(hr) if model.conditional else None) for hr in every]
-    name = "x given y" if model.conditional else "x"
+    pairs = [(hr, model.degradation(hr) if model.is_conditional else None) for hr in every]
+    name = "x given y" if model.is_conditional and not model.is_joint else "x"
     shown = tqdm(pairs, desc=f"bits of {name}", unit="batch")
     bits = {name: asdict(measure(model, shown, draws=draws, seed=seed))}
-    if model.lr_prior is not None:
+    if model.lr_prior is not None and not model.is_joint:
         small: list[tuple[Tensor, Tensor | None]] = [
             (lr, None) for _, lr in pairs if lr is not None and _fits(model.lr_prior, lr)
         ]

@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from hvae_sr.degradation import enlarge
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation.baselines import bicubic
-from hvae_sr.generative import GenerativeModel
 from hvae_sr.hub import load
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.nn.resize import enlarge
 from hvae_sr.pictures import to_image, to_tensor
 
 PANEL, GAP, LINE = 224, 8, 26

@@ -11,7 +11,7 @@ from typing import Literal
 from hvae_sr.errors import PictureError
 from hvae_sr.inference.files import is_picture
 from hvae_sr.inference.upscaling import Settings, kept_suffix, made_so, numbered, upscale_file
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 
 Status = Literal["written", "done", "kept", "failed"]
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import __version__, pictures
-from hvae_sr.degradation import CONSISTENT, Degradation
+from hvae_sr import pictures
+from hvae_sr.degradations import Degradation, get_degradation
+from hvae_sr.degradations.linear import CONSISTENT
 from hvae_sr.errors import ModelError, PictureError
 from hvae_sr.hub import bundled, load
 from hvae_sr.inference.decoding import LARGEST_FILE
@@ -27,7 +28,8 @@ from hvae_sr.inference.files import (
     save_picture,
 )
 from hvae_sr.inference.upscaling import Settings
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.version import __version__
 
 CODECS = ("PNG", "WEBP", "AVIF")  # formats that hold a record, transparency, and few bytes
 QUALITY = 90  # of lossy codecs; an artefact of the small picture is enlarged with it
@@ -74,7 +76,7 @@ class Shrunk:
             if isinstance(value, str) and len(value) > LONGEST_NAME:
                 raise _refused(f"its {field.name} has {len(value)} characters")
         try:
-            Degradation(self.degradation, self.scale)
+            get_degradation(self.degradation, self.scale)
         except ValueError as error:
             raise _refused("its degradation or scale is unknown here") from error
         if min(self.width, self.height) < 1 or self.width * self.height > LARGEST_FILE:
@@ -103,7 +105,7 @@ class Shrunk:
     @property
     def operator(self) -> Degradation:
         """What made the small picture, once the original was padded to a multiple of the scale."""
-        return Degradation(self.degradation, self.scale)
+        return get_degradation(self.degradation, self.scale)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -158,7 +160,7 @@ def shrink(
         version=__version__,
     )
     if rest.alpha is not None:
-        cells = Degradation("area", degradation.scale)
+        cells = get_degradation("area", degradation.scale)
         rest = replace(rest, alpha=cells.linear(padded(rest.alpha, cells.scale)))
     lr = degradation.linear(padded(hr, degradation.scale)).clamp(0, 1)
     return pictures.join(lr[0], rest), shrunk

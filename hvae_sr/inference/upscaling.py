@@ -9,13 +9,13 @@ from typing import Any
 
 from PIL import Image
 
-from hvae_sr import __version__
 from hvae_sr.errors import PictureError
 from hvae_sr.inference.files import file_record, holdable, open_picture, save_picture
 from hvae_sr.inference.movies import CONTAINERS, is_movie
 from hvae_sr.inference.sizes import fitted, passes
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.pictures import join, split
+from hvae_sr.version import __version__
 
 # Formats that hold what an upscaled picture has: many colours, and the record in EXIF.
 KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")

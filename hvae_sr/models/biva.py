@@ -18,22 +18,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hvae_sr import distributions
-from hvae_sr.blocks import cell, conv1x1
-from hvae_sr.distributions import DiagonalGaussian, Noise
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import (
-    BottomUp,
+from hvae_sr.models.hierarchy import (
     Choices,
+    Encoder,
     Evidence,
-    Guide,
+    HierarchicalVAE,
     LatentGroup,
-    Level,
-    start_quiet,
 )
+from hvae_sr.models.latent import Activations, Level
+from hvae_sr.nn import distributions
+from hvae_sr.nn.latents import DiagonalGaussian, LatentSource
+from hvae_sr.nn.layers import cell, conv1x1, start_narrow
 
 
-class StochasticBottomUp(BottomUp):
+class StochasticEncoder(Encoder):
     """q(z_i^BU | x, z_<i^BU): at every level with latents one is drawn, and passed on upwards."""
 
     def __init__(self, levels: list[Level], inputs: int, stem: int, kind: str, choices: Choices):
@@ -44,21 +42,31 @@ class StochasticBottomUp(BottomUp):
             if not level.groups:
                 continue
             network = cell(kind, level.width, level.width, 2 * choices.latent, choices.activation)
-            start_quiet(network.last, choices.latent)
+            start_narrow(network.last, choices.latent)
             self.posteriors[str(index)] = network
             if index > self.top:
                 self.projects[str(index)] = conv1x1(choices.latent, level.width)
 
-    def _level(self, index: int, features: Tensor, guide: Guide) -> tuple[Evidence, Tensor]:
-        name = str(index)
-        if name not in self.posteriors:
-            return Evidence(features), features
-        q = DiagonalGaussian.from_raw(self.posteriors[name](features))
-        z = q.sample(guide.noise, guide.temperature(index))
-        evidence = Evidence(features, (q, z))
-        if name in self.projects:  # the coarsest has nothing above it
-            features = features + self.projects[name](z.to(features.dtype))
-        return evidence, features
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """(N, inputs, H, W) -> features of the finest level; `rise` draws on the way up."""
+        finest = len(self.levels) - 1
+        return {finest: self.levels[finest](self.stem(image))}
+
+    def rise(self, features: Tensor, source: LatentSource) -> dict[int, Evidence]:
+        """Features of the finest level -> evidence by the index of the level, drawn upwards."""
+        evidence = {}
+        for index in reversed(range(self.top, len(self.levels))):
+            if index < len(self.levels) - 1:
+                features = self.levels[index](self.coarser[index](features))
+            name = str(index)
+            if name not in self.posteriors:
+                continue
+            q = DiagonalGaussian.from_raw(self.posteriors[name](features))
+            z = q.sample(source.noise, source.temperature_at(index))
+            evidence[index] = Evidence(features, (q, z))
+            if name in self.projects:  # the coarsest has nothing above it
+                features = features + self.projects[name](z.to(features.dtype))
+        return evidence
 
 
 class BottomUpGroup(LatentGroup):
@@ -73,19 +81,11 @@ class BottomUpGroup(LatentGroup):
         assert evidence.drawn is not None
         return evidence.drawn[0]
 
-    def _draw(
-        self,
-        distribution: DiagonalGaussian,
-        evidence: Evidence | None,
-        temperature: float,
-        noise: Noise,
-    ) -> Tensor:
-        if evidence is None or evidence.drawn is None:
-            return distribution.sample(noise, temperature)
-        return evidence.drawn[1]
+    def _drawn(self, evidence: Evidence | None) -> Tensor | None:
+        return evidence.drawn[1] if evidence is not None and evidence.drawn is not None else None
 
 
-class BIVA(GenerativeModel):
+class BIVA(HierarchicalVAE):
     """p(x | y) with bottom-up and top-down latents.
 
     Args:
@@ -95,13 +95,12 @@ class BIVA(GenerativeModel):
         blocks: residual cells of the bottom-up pass at each level.
         latent: channels of each latent.
         start_blocks: residual cells of the LR encoder.
-        cell: see `hvae_sr.blocks.cell`.
+        cell: see `hvae_sr.nn.layers.cell`.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
-
-    encodes_once = False  # every draw takes another way up
 
     def __init__(
         self,
@@ -115,8 +114,9 @@ class BIVA(GenerativeModel):
         mixtures: int = 5,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior)
+        super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
         self.assemble(
             widths=widths,
             groups=groups,
@@ -127,8 +127,14 @@ class BIVA(GenerativeModel):
             likelihood=distributions.MixtureOfLogistics(mixtures),
         )
 
-    def _bottom_up_pass(self, inputs: int, stem: int, cell: str, choices: Choices) -> BottomUp:
-        return StochasticBottomUp(self.levels, inputs, stem, cell, choices)
+    def _encoder(self, inputs: int, stem: int, cell: str, choices: Choices) -> Encoder:
+        return StochasticEncoder(self.levels, inputs, stem, cell, choices)
+
+    def _evidence(self, activations: Activations, source: LatentSource) -> dict[int, Evidence]:
+        """Every draw takes another way up."""
+        assert isinstance(self.encoder, StochasticEncoder)
+        (features,) = activations.levels.values()
+        return self.encoder.rise(source.repeat(features), source)
 
     def _groups(self, level: Level, depth: int, choices: Choices) -> list[LatentGroup]:
         if not level.groups:

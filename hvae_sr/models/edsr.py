@@ -10,9 +10,9 @@ Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVP
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.blocks import depth_to_space, plain3x3, scaled, within
-from hvae_sr.degradation import enlarge
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.nn.layers import depth_to_space, plain3x3, scaled, within
+from hvae_sr.nn.resize import checked_enlargement, enlarge
 
 
 class ResidualBlock(nn.Module):
@@ -39,12 +39,20 @@ class EDSR(SuperResolutionModel):
         width: channels.
         blocks: residual blocks.
         degradation: name of the degradation the weights are for.
+        enlargement: interpolation that the network's output is added to, see
+            `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
-        self, scale: int = 4, width: int = 48, blocks: int = 6, degradation: str = "bicubic"
+        self,
+        scale: int = 4,
+        width: int = 48,
+        blocks: int = 6,
+        degradation: str = "bicubic",
+        enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)
+        self.enlargement = checked_enlargement(enlargement)
         within("blocks", blocks)
         self.head = plain3x3(3, width)
         self.blocks = nn.Sequential(*[ResidualBlock(width, blocks) for _ in range(blocks)])
@@ -52,7 +60,9 @@ class EDSR(SuperResolutionModel):
 
     def forward(self, lr: Tensor) -> Tensor:
         """LR (N, 3, h, w) in [0, 1] -> the expected HR (N, 3, h * scale, w * scale)."""
-        return enlarge(lr, self.scale) + self.tail(self.blocks(self.head(2 * lr - 1)))
+        return enlarge(lr, self.scale, self.enlargement) + self.tail(
+            self.blocks(self.head(2 * lr - 1))
+        )
 
     def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
         """Mean absolute error, as in the paper (section 3.2)."""

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.blocks import BorderConv2d, conv1x1, depth_to_space, plain3x3, scaled, within
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.nn.layers import BorderConv2d, conv1x1, depth_to_space, plain3x3, scaled, within
 
 
 class GuidedBlock(nn.Module):

@@ -10,12 +10,11 @@ in Chira et al., "Image Super-Resolution With Deep Variational Autoencoders", EC
 
 from typing import Any
 
-from hvae_sr import distributions
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices
+from hvae_sr.models.hierarchy import Choices, HierarchicalVAE
+from hvae_sr.nn import distributions
 
 
-class HVAE(GenerativeModel):
+class HVAE(HierarchicalVAE):
     """p(x | y) = integral of p(x | z, y) prod_i p(z_i | z_<i, y) over latents, coarse to fine.
 
     Everything is convolutional, so weights trained on 8x8 -> 32x32 run on any picture. With
@@ -32,12 +31,13 @@ class HVAE(GenerativeModel):
         start_blocks: residual cells of the LR encoder.
         finish_blocks: residual cells after the last latent: they give its noise, which is
             independent from pixel to pixel, a shape.
-        cell: `plain` or `bottleneck`, see `hvae_sr.blocks.cell`.
+        cell: `plain` or `bottleneck`, see `hvae_sr.nn.layers.cell`.
         likelihood: `mixture_of_logistics`, `logistic` or `gaussian`.
         mixtures: logistics per pixel of the mixture.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
-        regression: config of a trained network that gives the base picture instead of bicubic.
+        base_model: config of a trained network that gives the base image instead of bicubic.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -55,9 +55,10 @@ class HVAE(GenerativeModel):
         mixtures: int = 10,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
-        regression: dict[str, Any] | None = None,
+        base_model: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior, regression)
+        super().__init__(scale, degradation, lr_prior, base_model, enlargement)
         self.assemble(
             widths=widths,
             groups=groups,

@@ -19,10 +19,9 @@ from typing import Any
 
 from torch import Tensor
 
-from hvae_sr import distributions
-from hvae_sr.distributions import DiagonalGaussian
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices, Merge
+from hvae_sr.models.hierarchy import Choices, HierarchicalVAE, Merge
+from hvae_sr.nn import distributions
+from hvae_sr.nn.latents import DiagonalGaussian
 
 
 def precision_weighted(rising: DiagonalGaussian, prior: DiagonalGaussian) -> DiagonalGaussian:
@@ -42,7 +41,7 @@ class PrecisionWeighted(Merge):
         return precision_weighted(DiagonalGaussian.from_raw(raw), prior)
 
 
-class LadderVAE(GenerativeModel):
+class LadderVAE(HierarchicalVAE):
     """p(x | y) with latents of which each hears only the one above it, and y.
 
     Every level sees features of y, enlarged on the way down; apart from those, all that a latent
@@ -56,10 +55,11 @@ class LadderVAE(GenerativeModel):
         latent: channels of each latent.
         start_blocks: residual cells of the LR encoder.
         merge: `precision`, or `bottom_up`: q(z_i | x) = q^, the VAE that the paper compares with.
-        cell: see `hvae_sr.blocks.cell`.
+        cell: see `hvae_sr.nn.layers.cell`.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -75,8 +75,9 @@ class LadderVAE(GenerativeModel):
         mixtures: int = 5,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior)
+        super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
         if merge not in MERGES:
             raise ValueError(f"merge must be one of {tuple(MERGES)}, not {merge!r}")
         self.assemble(

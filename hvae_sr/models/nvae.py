@@ -19,10 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr import distributions
-from hvae_sr.distributions import STD_FLOOR, DiagonalGaussian, softplus
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices, Merge
+from hvae_sr.models.hierarchy import Choices, HierarchicalVAE, Merge
+from hvae_sr.nn import distributions
+from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian, softplus
 
 
 class Residual(Merge):
@@ -69,7 +68,7 @@ def convolutions(network: nn.Module) -> list[Tensor]:
     return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
-class NVAE(GenerativeModel):
+class NVAE(HierarchicalVAE):
     """p(x | y) with many groups of latents at one resolution.
 
     Args:
@@ -79,11 +78,12 @@ class NVAE(GenerativeModel):
         blocks: residual cells of the bottom-up pass at each level.
         latent: channels of each latent.
         start_blocks: residual cells of the LR encoder.
-        cell: that refines the state, see `hvae_sr.blocks.cell`.
+        cell: that refines the state, see `hvae_sr.nn.layers.cell`.
         spectral_weight: lambda of the spectral regularisation, 0 to leave it out.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -99,8 +99,9 @@ class NVAE(GenerativeModel):
         mixtures: int = 5,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior)
+        super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
         self.assemble(
             widths=widths,
             groups=groups,
@@ -112,13 +113,13 @@ class NVAE(GenerativeModel):
             encoder_cell="plain",
         )
         self.spectral_weight = spectral_weight
-        self.spectral_norms = SpectralNorms(self.top_down) if spectral_weight else None
+        self.spectral_norms = SpectralNorms(self.decoder) if spectral_weight else None
 
     def loss(self, hr: Tensor, lr: Tensor | None = None, **weights: float) -> dict[str, Tensor]:
         """`GenerativeModel.loss`, and the spectral regularisation where it is asked for."""
         terms = super().loss(hr, lr, **weights)
         if self.spectral_norms is None:
             return terms
-        spectral = self.spectral_norms(self.top_down).sum()
+        spectral = self.spectral_norms(self.decoder).sum()
         penalty = self.spectral_weight * spectral
         return {**terms, "loss": terms["loss"] + penalty, "spectral": spectral.detach()}

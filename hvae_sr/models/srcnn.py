@@ -7,9 +7,9 @@ Deep Convolutional Networks", IEEE TPAMI 38(2), 2015 (arXiv:1501.00092).
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.blocks import conv3x3, depth_to_space, residuals, scaled, upsample
-from hvae_sr.degradation import enlarge
-from hvae_sr.modeling import SuperResolutionModel, factors
+from hvae_sr.models.base import SuperResolutionModel, factors
+from hvae_sr.nn.layers import conv3x3, depth_to_space, residuals, scaled, upsample
+from hvae_sr.nn.resize import checked_enlargement, enlarge
 
 
 class SRCNN(SuperResolutionModel):
@@ -23,8 +23,10 @@ class SRCNN(SuperResolutionModel):
         scale: 2, 3 or 4 (x4 is x2 twice).
         widths: channels at LR resolution and after each upscaling step, coarse to fine.
         blocks: residual cells at each of these resolutions.
-        cell: kind of cell, see `hvae_sr.blocks.cell`.
+        cell: kind of cell, see `hvae_sr.nn.layers.cell`.
         degradation: name of the degradation the weights are for.
+        enlargement: interpolation that the network's output is added to, see
+            `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class SRCNN(SuperResolutionModel):
         blocks: list[int] = [4, 1],  # noqa: B006
         cell: str = "plain",
         degradation: str = "gaussian",
+        enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)
+        self.enlargement = checked_enlargement(enlargement)
         steps = factors(scale)
         if not 1 <= len(widths) <= len(steps) + 1:
             raise ValueError(f"x{scale} has {len(steps) + 1} levels, not {len(widths)}")
@@ -58,7 +62,7 @@ class SRCNN(SuperResolutionModel):
         features = self.map[0](self.extract(2 * lr - 1))
         for finer, mapping in zip(self.finer, self.map[1:], strict=True):
             features = mapping(finer(features))
-        return enlarge(lr, self.scale) + self.reconstruct(features)
+        return enlarge(lr, self.scale, self.enlargement) + self.reconstruct(features)
 
     def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
         """Mean squared error, as in the paper (eq. 4)."""

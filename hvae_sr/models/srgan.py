@@ -16,10 +16,10 @@ network trained on ImageNet, which this package does not carry.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.adversarial import Adversary
-from hvae_sr.blocks import conv3x3, residuals, scaled, upsample
-from hvae_sr.degradation import enlarge
-from hvae_sr.modeling import SuperResolutionModel, factors
+from hvae_sr.models.base import SuperResolutionModel, factors
+from hvae_sr.nn.discriminator import Adversary
+from hvae_sr.nn.layers import conv3x3, residuals, scaled, upsample
+from hvae_sr.nn.resize import checked_enlargement, enlarge
 
 
 class SRResNet(SuperResolutionModel):
@@ -34,12 +34,20 @@ class SRResNet(SuperResolutionModel):
         width: channels.
         blocks: residual blocks.
         degradation: name of the degradation the weights are for.
+        enlargement: interpolation that the network's output is added to, see
+            `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
-        self, scale: int = 4, width: int = 64, blocks: int = 6, degradation: str = "gaussian"
+        self,
+        scale: int = 4,
+        width: int = 64,
+        blocks: int = 6,
+        degradation: str = "gaussian",
+        enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)
+        self.enlargement = checked_enlargement(enlargement)
         self.head = conv3x3(3, width)
         self.body = nn.Sequential(
             residuals("plain", width, blocks), nn.SiLU(), conv3x3(width, width, "relu")
@@ -53,7 +61,7 @@ class SRResNet(SuperResolutionModel):
         """LR (N, 3, h, w) in [0, 1] -> HR (N, 3, h * scale, w * scale)."""
         features = self.head(2 * lr - 1)
         features = features + self.body(features)
-        return enlarge(lr, self.scale) + self.reconstruct(self.finer(features))
+        return enlarge(lr, self.scale, self.enlargement) + self.reconstruct(self.finer(features))
 
     def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
         """The content loss: mean squared error (eq. 4)."""
@@ -74,6 +82,8 @@ class SRGAN(SRResNet):
         adversarial_weight: of the adversarial loss; at 0 the generator is an SRResNet's.
         discriminator: channels of the discriminator at HR resolution.
         degradation: name of the degradation the weights are for.
+        enlargement: interpolation that the network's output is added to, see
+            `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -84,8 +94,9 @@ class SRGAN(SRResNet):
         adversarial_weight: float = 2e-3,
         discriminator: int = 24,
         degradation: str = "gaussian",
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, width, blocks, degradation)
+        super().__init__(scale, width, blocks, degradation, enlargement)
         self.adversarial_weight = adversarial_weight
         self.adversary = Adversary(discriminator)
 

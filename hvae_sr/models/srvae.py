@@ -13,18 +13,20 @@ u is drawn from q(u | y), then z from p(z | y, u); from nothing, u from p(u). Wh
 flow as p(u), here u is a small hierarchy, and so is z.
 """
 
+from dataclasses import replace
+
 from torch import Tensor
 
-from hvae_sr import distributions
-from hvae_sr.blocks import conv1x1
-from hvae_sr.degradation import quantise
-from hvae_sr.distributions import Noise
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices, Guide
+from hvae_sr.models.hierarchy import Choices, HierarchicalVAE
 from hvae_sr.models.hvae import HVAE
+from hvae_sr.models.latent import Activations, Features
+from hvae_sr.nn import distributions
+from hvae_sr.nn.latents import LatentSample, LatentSource
+from hvae_sr.nn.layers import conv1x1
+from hvae_sr.nn.resize import quantise
 
 
-class SRVAE(GenerativeModel):
+class SRVAE(HierarchicalVAE):
     """Two stages trained together: `lr_prior` is p(u), p(y | u), q(u | y), the rest p(x | y).
 
     `encode` returns, and `decode` takes, the latents of u first and then those of z.
@@ -37,13 +39,14 @@ class SRVAE(GenerativeModel):
         u_widths, u_groups, u_blocks: the same for u; its finest level has LR resolution.
         latent: channels of each latent.
         start_blocks: residual cells of the LR encoder.
-        cell: see `hvae_sr.blocks.cell`.
+        cell: see `hvae_sr.nn.layers.cell`.
         mixtures: logistics per pixel of both likelihoods.
         degradation: name of the degradation the weights are for.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
-    encodes_once = False  # every draw has its own u
-    lr_prior: GenerativeModel
+    is_joint = True
+    lr_prior: HVAE
 
     def __init__(
         self,
@@ -59,8 +62,9 @@ class SRVAE(GenerativeModel):
         cell: str = "bottleneck",
         mixtures: int = 5,
         degradation: str = "gaussian",
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior=None)
+        super().__init__(scale, degradation, lr_prior=None, enlargement=enlargement)
         self.lr_prior = HVAE(
             scale=1,
             start="constant",
@@ -88,44 +92,42 @@ class SRVAE(GenerativeModel):
         return self.lr_prior.groups + super().groups
 
     @property
-    def multiple(self) -> int:
+    def size_multiple(self) -> int:
         return self.lr_prior.reduction
 
-    def loss(self, hr: Tensor, lr: Tensor | None = None, **weights: float) -> dict[str, Tensor]:
-        """The terms of both stages, in bits per dimension of `hr`; see `GenerativeModel.loss`."""
+    def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
+        """What q(z | x, y, u) and q(u | y) see."""
         assert lr is not None
-        of_x = super().loss(hr, lr, **weights)
-        beta, free_bits = weights.get("beta", 1.0), weights.get("free_bits", 0.0)
-        of_y = self.lr_prior.loss(lr, beta=beta, free_bits=free_bits)
-        share = lr[0].numel() / hr[0].numel()
-        both = {key: of_x[key] + share * of_y[key] for key in of_y}
-        return {**of_x, **both, "bits_per_dim_y": of_y["bits_per_dim"]}
+        return replace(super().bottom_up(hr, lr), of_lr=self.lr_prior.bottom_up(lr))
 
-    def draw(self, lr: Tensor, num_samples: int, temperature: float, noise: Noise) -> Tensor:
-        """See `GenerativeModel.draw`; every sample has its own u."""
-        rows = lr.repeat_interleave(num_samples, dim=0)
-        return super().draw(rows, 1, temperature, noise)[:, 0].unflatten(0, (-1, num_samples))
+    def top_down(
+        self, lr: Tensor | None, activations: Activations | None, source: LatentSource
+    ) -> tuple[Features, list[LatentSample]]:
+        """u, from q(u | y) where y is known and from p(u) where not; then z and x.
 
-    def _begin(self, lr: Tensor | None, hr: Tensor | None, guide: Guide) -> tuple[Tensor, Tensor]:
-        """Features of y, and of u drawn from q(u | y)."""
-        state, base = super()._begin(lr, hr, guide)
-        assert lr is not None
-        q_u = guide.preceding(len(self.lr_prior.levels))
-        u_state, _ = self.lr_prior._observe(lr, None, q_u)
-        u, guide.before = self.lr_prior.top_down(u_state, q_u)
-        return state + self.from_u(u), base
+        Without y it is drawn from p(y | u) and rounded to 8 bits.
+        """
+        small = None
+        if lr is None:
+            assert source.shape is not None
+            n, height, width = source.shape
+            small = (n, height // self.scale, width // self.scale)
+            said = None
+        elif activations is not None:
+            said = activations.of_lr
+        else:
+            said = self.lr_prior.bottom_up(lr)
+        first = source.of_another_pass(small)
+        of_lr, u = self.lr_prior.top_down(None, said, first)
+        if lr is None:
+            lr = quantise(self.lr_prior.image(of_lr, first))
+        start = activations.start if activations is not None else self.start_from(lr, None)
+        state = source.repeat(start.state) + self.from_u(of_lr.state)
+        features, z = self._descend(state, source.repeat(start.base), activations, source)
+        return replace(features, of_lr=of_lr), [*u, *z]
 
-    def _from_nothing(
-        self, num_samples: int, size: tuple[int, int], guide: Guide
-    ) -> tuple[Tensor, Tensor]:
-        """u from p(u), y from p(y | u), rounded to 8 bits; then features of both."""
-        prior, step = self.lr_prior, self.scale * self.multiple
-        if size[0] % step or size[1] % step:
-            raise ValueError(f"size must be a multiple of {step}, not {size}")
-        p_u = guide.preceding(len(prior.levels))
-        small = (size[0] // self.scale, size[1] // self.scale)
-        u_state, u_base = prior._from_nothing(num_samples, small, p_u)
-        u, guide.before = prior.top_down(u_state, p_u)
-        y = quantise(prior._picture(prior.head(u), u_base))
-        state, base = super()._begin(y, None, guide)
-        return state + self.from_u(u), base
+    def log_likelihood(self, features: Features, hr: Tensor, lr: Tensor | None) -> Tensor:
+        """log p(x | y, z) + log p(y | u) of the same u."""
+        assert lr is not None and features.of_lr is not None
+        of_y = self.lr_prior.log_likelihood(features.of_lr, lr, None)
+        return super().log_likelihood(features, hr, lr) + of_y

@@ -3,13 +3,28 @@
 Diederik P. Kingma, Max Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (arXiv:1312.6114);
 the conditional prior p(z | y) is that of Kihyuk Sohn, Honglak Lee, Xinchen Yan, "Learning
 Structured Output Representation using Deep Conditional Generative Models", NeurIPS 2015.
+
+    log p(x | y) >= E_q log p(x | z, y) - KL[q(z | x, y) || p(z | y)]
+
+Departures: z is a map with the size of the LR image, not a vector; where there is a y, the means
+of p(x | z, y) are offsets from its enlargement, and the encoder sees x beside its difference from
+that; the prior's network updates the state, as in a VDVAE block.
 """
 
 from typing import Any
 
-from hvae_sr import distributions
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import Choices
+import torch
+from torch import Tensor, nn
+
+from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
+from hvae_sr.nn import distributions
+from hvae_sr.nn.distributions import likelihood_head
+from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
+from hvae_sr.nn.layers import cell as convolutions
+from hvae_sr.nn.layers import conv1x1, conv3x3, residuals, scaled, space_to_depth, start_narrow
+from hvae_sr.nn.starts import FromConstant, FromLR, checked_start
+
+PRIORS = ("learned", "standard")
 
 
 class VAE(GenerativeModel):
@@ -26,7 +41,7 @@ class VAE(GenerativeModel):
         latent: channels of z.
         prior: `learned` (p(z | y)) or `standard` (N(0, I)).
         start: `lr` or `constant`.
-        cell: see `hvae_sr.blocks.cell`.
+        cell: see `hvae_sr.nn.layers.cell`.
         activation: `silu`, `gelu` or `relu`.
         likelihood: `gaussian` (learned scale), `fixed_gaussian`, `logistic` or
             `mixture_of_logistics`.
@@ -34,6 +49,7 @@ class VAE(GenerativeModel):
         squash: end `fixed_gaussian` in a sigmoid.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
+        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
     """
 
     def __init__(
@@ -51,14 +67,62 @@ class VAE(GenerativeModel):
         squash: bool = False,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
+        enlargement: str = "bicubic",
     ):
-        super().__init__(scale, degradation, lr_prior)
-        self.assemble(
-            widths=[width],
-            groups=[1],
-            blocks=[blocks],
-            choices=Choices(latent, cell=cell, activation=activation, prior=prior),
-            start=start,
-            start_blocks=blocks,
-            likelihood=distributions.likelihood(likelihood, sigma=sigma, squash=squash),
+        super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
+        if prior not in PRIORS:
+            raise ValueError(f"prior must be one of {PRIORS}, not {prior!r}")
+        self.is_conditional = checked_start(start, scale) == "lr"
+        self.levels, self.reduction = [Level(width, 1, blocks, 1)], scale
+        self.latent = latent
+        self.start = (
+            FromLR(width, blocks, cell, activation) if self.is_conditional else FromConstant(width)
         )
+        inputs = 6 if self.is_conditional else 3
+        self.encoder = nn.Sequential(
+            space_to_depth(scale),
+            conv3x3(inputs * scale**2, width),
+            residuals(cell, width, blocks, activation),
+        )
+        self.posterior = convolutions(cell, 2 * width, width, 2 * latent, activation)
+        start_narrow(self.posterior.last, latent)
+        self.prior = None
+        if prior == "learned":
+            self.prior = convolutions(cell, width, width, 2 * latent + width, activation)
+            scaled(self.prior.last, 0)
+        self.project = conv1x1(latent, width)
+        self.refine = convolutions(cell, width, width, width, activation)
+        self.likelihood = distributions.likelihood(likelihood, sigma=sigma, squash=squash)
+        self.likelihood.has_base = self.is_conditional
+        self.head = likelihood_head(width, self.likelihood, scale)
+
+    def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
+        """Features of x, and of its difference from the base image where there is one."""
+        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
+        x = 2 * hr - 1
+        seen = torch.cat([x, x - start.base], dim=1) if self.is_conditional else x
+        return Activations(start, {0: self.encoder(seen)})
+
+    def top_down(
+        self, lr: Tensor | None, activations: Activations | None, source: LatentSource
+    ) -> tuple[Features, list[LatentSample]]:
+        """z from q(z | x, y), or from p(z | y) without activations; then x."""
+        start = activations.start if activations is not None else self.start_from(lr, source.shape)
+        prior, h = self._prior(source.repeat(start.state))
+        posterior = None
+        if activations is not None:
+            seen = torch.cat([h, source.repeat(activations.levels[0])], dim=1)
+            posterior = DiagonalGaussian.from_raw(self.posterior(seen))
+        latent = source.draw(prior, posterior)
+        h = h + self.project(latent.z.to(h.dtype))
+        h = h + self.refine(h)
+        return Features(h, self.head(h), source.repeat(start.base)), [latent]
+
+    def _prior(self, h: Tensor) -> tuple[DiagonalGaussian, Tensor]:
+        """p(z | y), and the state that its network has updated."""
+        if self.prior is None:
+            n, _, height, width = h.shape
+            zeros = torch.zeros(n, self.latent, height, width, device=h.device)
+            return DiagonalGaussian.standard(zeros), h
+        raw, update = self.prior(h).split([2 * self.latent, h.shape[1]], dim=1)
+        return DiagonalGaussian.from_raw(raw), h + update

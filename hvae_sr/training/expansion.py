@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 
 M = TypeVar("M", bound=SuperResolutionModel)
 GAIN = 2  # channels between A and C, for each of the convolution's own

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import hvae_sr
-import hvae_sr.models  # registers every class that a recipe can name
 from hvae_sr import data
-from hvae_sr.blocks import Residual
-from hvae_sr.degradation import Degradation
+from hvae_sr.degradations import get_degradation
+from hvae_sr.degradations.blind import Blind
 from hvae_sr.errors import DataError, TrainingError
-from hvae_sr.generative import GenerativeModel
-from hvae_sr.hierarchy import LatentGroup
 from hvae_sr.hub import load
-from hvae_sr.modeling import SuperResolutionModel
-from hvae_sr.realworld import RealWorld
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.hierarchy import LatentGroup
+from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.models.registry import MODELS
+from hvae_sr.nn.layers import Residual
 from hvae_sr.training import checkpoints
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
@@ -173,8 +173,8 @@ class Trainer:
         if options.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.model = self.model.to(self.device)
-        self.shrink = Degradation(**recipe.shrink) if recipe.shrink else None
-        self.corrupt = RealWorld(self.model.scale) if recipe.real_world else None
+        self.shrink = get_degradation(**recipe.shrink) if recipe.shrink else None
+        self.corrupt = Blind(self.model.scale) if recipe.real_world else None
         try:
             self._pair(next(self.held_out.split(1)), 0)
         except ValueError as error:
@@ -433,16 +433,15 @@ def compiled(criterion: nn.Module, backend: str = "inductor") -> nn.Module:
 
 
 def _model(recipe: Recipe) -> SuperResolutionModel:
-    cls = SuperResolutionModel.classes[recipe.model]
+    cls = MODELS.get(recipe.model)
     if recipe.regression is None:
         return cls(**recipe.arguments)
     if not issubclass(cls, GenerativeModel):
         raise TrainingError(f"a {recipe.model} has no use for a regression network")
     network = load(recipe.regression)
-    nested = {"model_class": type(network).__name__, **network.config}
-    model = cls(**recipe.arguments, regression=nested)
-    assert model.regression is not None
-    model.regression.load_state_dict(network.state_dict())
+    model = cls(**recipe.arguments, base_model=network.full_config)
+    assert model.base_model is not None
+    model.base_model.load_state_dict(network.state_dict())
     return model
 
 

@@ -61,7 +61,7 @@ class Recipe:
         symmetry: how pictures are turned, see `hvae_sr.data.augment`.
         validation: pictures held out.
         expand: train wider convolutions and merge them, see `hvae_sr.training.expansion`.
-        real_world: make LR pictures by blur, noise and JPEG (`hvae_sr.realworld`) instead of the
+        real_world: make LR pictures by blur, noise and JPEG (`degradations.blind`) instead of the
             model's own degradation.
         regression: a trained network whose picture the means are offsets from; its weights stay
             as they are. See `GenerativeModel`.

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hvae_sr import __version__
 from hvae_sr.errors import MovieError
+from hvae_sr.version import __version__
 
 if TYPE_CHECKING:
-    from hvae_sr.modeling import SuperResolutionModel
+    from hvae_sr.models.base import SuperResolutionModel
 
 SUFFIXES = (
     ".mp4",

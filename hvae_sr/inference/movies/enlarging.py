@@ -10,7 +10,7 @@ import torch
 from hvae_sr.errors import MovieError
 from hvae_sr.inference.movies.reading import Facts, Frame
 from hvae_sr.inference.sizes import fitted, passes
-from hvae_sr.modeling import SuperResolutionModel
+from hvae_sr.models.base import SuperResolutionModel
 
 LARGEST_RESULT = 2**27  # pixels of an upscaled frame: x2 of 8K
 LONGEST_SIDE = 2**14  # what the encoders take

@@ -22,17 +22,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hvae_sr.degradations.base import Degradation, register_degradation
+
 Range = tuple[float, float]
 Step = Callable[[Tensor], Tensor]  # one image (3, h, w) in [0, 1] -> one, perhaps of another size
 
-SCALES = (2, 3, 4)
 RADIUS = 10  # of the largest blur kernel
 RINGING_RADIUS = 8
 FRAMES = 3  # of the film of which the last frame is kept
@@ -114,7 +115,7 @@ SECOND = Stage(
     compress=0.75,
     quality=(35, 95),
 )
-# Arguments of `RealWorld` by name: the default, and a heavier second stage to evaluate with.
+# Arguments of `Blind` by name: the default, and a heavier second stage to evaluate with.
 STRENGTHS: dict[str, dict[str, Any]] = {
     "middle": {},
     "heavy": {
@@ -133,8 +134,9 @@ STRENGTHS: dict[str, dict[str, Any]] = {
 }
 
 
+@register_degradation
 @dataclass(frozen=True)
-class RealWorld:
+class Blind(Degradation):
     """HR (N, 3, H, W) in [0, 1] -> LR (N, 3, H / scale, W / scale), rounded to 8 bits.
 
     Args:
@@ -158,7 +160,7 @@ class RealWorld:
         ModuleNotFoundError: for a film without PyAV.
     """
 
-    scale: int
+    name: ClassVar[str] = "blind"
     first: Stage = FIRST
     second: Stage = SECOND
     clean: float = 0.05
@@ -174,28 +176,23 @@ class RealWorld:
     cutoff: Range = (math.pi / 2, math.pi)
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise ValueError(f"scale must be one of {SCALES}, not {self.scale!r}")
+        super().__post_init__()
         for name in ("first", "second"):
             stage = getattr(self, name)
             if not isinstance(stage, Stage):
                 object.__setattr__(self, name, Stage(**stage))
         check(self)
 
-    def __call__(self, hr: Tensor, random: torch.Generator) -> Tensor:
-        """The same images for the same state of `random`, which lives on the CPU."""
-        seeds = torch.randint(2**62, (len(hr),), generator=random).tolist()
+    def __call__(self, hr: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The same images for the same state of the generator, which lives on the CPU."""
+        seeds = torch.randint(2**62, (len(hr),), generator=generator).tolist()
         pairs = zip(hr, seeds, strict=True)
         return torch.stack([self.corrupt(image, seed) for image, seed in pairs])
 
     def corrupt(self, hr: Tensor, seed: int) -> Tensor:
         """One image (3, H, W) in [0, 1] -> (3, H / scale, W / scale), rounded to 8 bits."""
         height, width = hr.shape[-2:]
-        if height % self.scale or width % self.scale:
-            raise ValueError(
-                f"a {width}x{height} image cannot be shrunk by {self.scale}: "
-                f"crop it to multiples of {self.scale} first"
-            )
+        self.check_size(hr)
         small = (height // self.scale, width // self.scale)
         draws = Draws(seed)
         if draws.chance(self.clean):

@@ -1,183 +1,27 @@
-"""Likelihoods of 8-bit pictures, diagonal Gaussian latents, and the units between them.
+"""Likelihoods of 8-bit images, and the units that they are measured in.
 
 Pictures are in [-1, 1] here (exactly k / 127.5 - 1 for the 8-bit value k); everything is computed
 in float32, whatever precision the network ran in, and log-likelihoods are in nats.
 """
 
-import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_sr.nn.latents import DiagonalGaussian
+from hvae_sr.nn.layers import depth_to_space
+from hvae_sr.nn.noise import Noise
+
 BIN = 2 / 255  # the distance between neighbouring 8-bit values in [-1, 1]
 LOG_SCALE_FLOOR, LOG_SCALE_CEILING = -7.0, 3.0  # beyond them masses underflow in float32
-STD_FLOOR = 1e-3
-NOISE_BLOCK = 64  # LR pixels a side of a block with its own generator
-NOISE_PART = 2**17  # LR pixels x answers that share a generator
 
 
 def bits_per_dim(nats: Tensor, hr: Tensor) -> Tensor:
     """Nats of one picture -> bits per colour value of the picture `hr` (N, C, H, W)."""
     return nats / (math.log(2) * hr[0].numel())
-
-
-class Noise:
-    """Standard normal draws from one `torch.Generator` or seed, so that a seed names a picture.
-
-    Drawn on the generator's device and moved, which gives the same picture on CPU and GPU.
-    """
-
-    def __init__(self, source: torch.Generator | int | None = None):
-        if isinstance(source, int):
-            source = torch.Generator().manual_seed(source)
-        self.generator = source
-
-    def __call__(self, like: Tensor) -> Tensor:
-        device = self.generator.device if self.generator is not None else like.device
-        draw = torch.randn(like.shape, generator=self.generator, device=device)
-        return draw.to(like)
-
-
-class NoiseField:
-    """Standard normal draws that belong to places of a picture, whatever windows look at them.
-
-    The LR plane is cut into blocks, a large batch into parts; each draws its latents, one after
-    another, from a generator whose seed is a hash of `seed` and its place. The first block takes
-    `seed` itself, so that a picture of one block gets what `Noise(seed)` gives. Windows draw the
-    blocks they touch whole and crop, hence they agree wherever they overlap.
-
-    Args:
-        seed: names the field.
-        height, width: of the picture, LR pixels.
-        rows: answers in the batch, pictures x samples.
-        multiple: what positions of windows are multiples of.
-    """
-
-    def __init__(self, seed: int, height: int, width: int, rows: int, multiple: int = 1):
-        self.seed = seed
-        self.size = (height, width)
-        self.rows = rows
-        self.block = math.lcm(NOISE_BLOCK, multiple)
-        self.part = max(1, NOISE_PART // (min(height, self.block) * min(width, self.block)))
-
-    def window(self, rows: slice, vertical: slice, horizontal: slice) -> Noise:
-        """The noise of some answers of the batch, in a window given in LR pixels."""
-        height, width = self.size
-        return _WindowNoise(
-            [
-                (self._generator(part.index, block.index, column.index), part, block, column)
-                for part in _pieces(rows, self.part, self.rows)
-                for block in _pieces(vertical, self.block, height)
-                for column in _pieces(horizontal, self.block, width)
-            ],
-            vertical.stop - vertical.start,
-        )
-
-    def _generator(self, *place: int) -> torch.Generator:
-        seed = self.seed
-        if any(place):
-            digest = hashlib.blake2b(f"{seed} {place}".encode(), digest_size=7).digest()
-            seed = int.from_bytes(digest, "big")
-        return torch.Generator().manual_seed(seed)
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A block of one axis that a window touches.
-
-    Args:
-        index: of the block.
-        length: of the block.
-        source: what the window takes of the block, counted from the block's start.
-        target: the same, counted from the window's start.
-    """
-
-    index: int
-    length: int
-    source: slice
-    target: slice
-
-
-def _pieces(window: slice, block: int, length: int) -> list[_Piece]:
-    pieces = []
-    for index in range(window.start // block, -(-window.stop // block)):
-        start, stop = index * block, min(length, (index + 1) * block)
-        first, last = max(start, window.start), min(stop, window.stop)
-        source = slice(first - start, last - start)
-        target = slice(first - window.start, last - window.start)
-        pieces.append(_Piece(index, stop - start, source, target))
-    return pieces
-
-
-class _WindowNoise(Noise):
-    """What `NoiseField.window` returns: latents of any resolution, drawn in order."""
-
-    def __init__(self, blocks: list[tuple[torch.Generator, _Piece, _Piece, _Piece]], height: int):
-        super().__init__()
-        self.blocks = blocks
-        self.height = height
-
-    def __call__(self, like: Tensor) -> Tensor:
-        channels, height = like.shape[1:3]
-
-        def finer(pixels: int) -> int:
-            return pixels * height // self.height
-
-        def stretch(part: slice) -> slice:
-            return slice(finer(part.start), finer(part.stop))
-
-        noise = torch.empty_like(like)
-        for generator, part, row, column in self.blocks:
-            shape = (part.length, channels, finer(row.length), finer(column.length))
-            draw = torch.randn(shape, generator=generator)
-            crop = draw[part.source, :, stretch(row.source), stretch(column.source)]
-            noise[part.target, :, stretch(row.target), stretch(column.target)] = crop
-        return noise
-
-
-def softplus(raw: Tensor) -> Tensor:
-    """Raw output of a network -> standard deviation, 1 at 0.
-
-    With beta = ln 2 (Efficient-VDVAE, Hazami et al. 2022); never explodes as an exponential does.
-    """
-    return F.softplus(raw, beta=math.log(2))
-
-
-@dataclass
-class DiagonalGaussian:
-    """N(mean, std^2), element by element; both (N, latent, H, W)."""
-
-    mean: Tensor
-    std: Tensor
-
-    @classmethod
-    def from_raw(cls, raw: Tensor) -> "DiagonalGaussian":
-        """Channels (mean, raw std) of a network -> distribution; raw 0 means N(0, 1)."""
-        mean, std = raw.float().chunk(2, dim=1)
-        return cls(mean, softplus(std) + STD_FLOOR)
-
-    @classmethod
-    def standard(cls, like: Tensor) -> "DiagonalGaussian":
-        return cls(torch.zeros_like(like), torch.ones_like(like))
-
-    def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
-        if temperature == 0:
-            return self.mean
-        return self.mean + temperature * self.std * noise(self.mean)
-
-    def kl(self, other: "DiagonalGaussian") -> Tensor:
-        """KL(self || other) in nats, element by element, in closed form."""
-        ratio = self.std / other.std
-        distance = (self.mean - other.mean) / other.std
-        return 0.5 * (ratio**2 + distance**2 - 1) - ratio.log()
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density of z, element by element, in nats."""
-        return -0.5 * (((z - self.mean) / self.std) ** 2 + math.log(2 * math.pi)) - self.std.log()
 
 
 def logistic_log_mass(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
@@ -195,6 +39,15 @@ def logistic_log_mass(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     return torch.where(first, below, torch.where(last, above, inner))
 
 
+def eight_bits(x: Tensor) -> Tensor:
+    """The nearest of the 256 values k / 127.5 - 1; what lies beyond the ends goes to these."""
+    return x.add(1).mul(127.5).round().clamp(0, 255).div(127.5).sub(1)
+
+
+def logistic_variance(log_scale: Tensor) -> Tensor:
+    return torch.exp(2 * log_scale) * (math.pi**2 / 3)
+
+
 class Likelihood(nn.Module):
     """p(x | raw): how the last feature map of a decoder describes an RGB picture.
 
@@ -203,14 +56,38 @@ class Likelihood(nn.Module):
     """
 
     channels: int
-    initial_log_scale = -2.5  # about bicubic's own error on CIFAR-10
+    squash = False  # whether the mean ends in a sigmoid instead of being an offset from the base
+    has_base = True
+
+    @property
+    def initial_log_scale(self) -> float:
+        """About bicubic's own error on CIFAR-10; without a base image, as large as images are."""
+        return -2.5 if self.has_base else -1.0
 
     def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
         """Log-likelihood of x (N, 3, H, W), in nats per picture: (N,)."""
         raise NotImplementedError
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
-        """The expected picture (N, 3, H, W), not clipped."""
+        """The expected image (N, 3, H, W), not clipped."""
+        raise NotImplementedError
+
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        """A draw of x (N, 3, H, W), each value one of the 256.
+
+        Args:
+            noise: of the draw; it is asked for standard normal values at every pixel.
+            temperature: factor on the scale; which component of a mixture is drawn is up to
+                chance at any temperature.
+        """
+        raise NotImplementedError
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        """Variance of each value (N, 3, H, W) in closed form.
+
+        It leaves out that values are rounded to 8 bits and end at -1 and 1: near these ends the
+        true variance is smaller.
+        """
         raise NotImplementedError
 
     def offset(self, raw: Tensor) -> Tensor:
@@ -263,6 +140,52 @@ class MixtureOfLogistics(Likelihood):
         log_weights, mean, _, _ = self._split(raw, base)
         return (log_weights.exp().unsqueeze(1) * mean).sum(dim=2)
 
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        log_weights, mean, log_scale, coefficients = self._split(raw, base)
+        chosen = self._component(log_weights, noise)
+        mean, log_scale, coefficients = (
+            part.take_along_dim(chosen.unsqueeze(1), dim=2).squeeze(2)
+            for part in (mean, log_scale, coefficients)
+        )
+        draw = temperature * log_scale.exp() * logistic_noise(mean, noise)
+        to_green, red_to_blue, green_to_blue = coefficients.unbind(dim=1)
+        # The density knows the 8-bit values of the channels before, so these shift the next ones.
+        red = eight_bits(mean[:, 0] + draw[:, 0])
+        red_error = red - mean[:, 0]
+        green = eight_bits(mean[:, 1] + to_green * red_error + draw[:, 1])
+        shift = red_to_blue * red_error + green_to_blue * (green - mean[:, 1])
+        return torch.stack([red, green, eight_bits(mean[:, 2] + shift + draw[:, 2])], dim=1)
+
+    def _component(self, log_weights: Tensor, noise: Noise) -> Tensor:
+        """The index of one component per pixel (N, 1, H, W), by the inverse of the distribution."""
+        uniform = torch.special.ndtr(noise(log_weights[:, :1]))
+        beyond = log_weights.exp().cumsum(dim=1)[:, :-1] < uniform
+        return beyond.sum(dim=1, keepdim=True)
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        log_weights, mean, log_scale, coefficients = self._split(raw, base)
+        weights = log_weights.exp().unsqueeze(1)
+        red, green, blue = logistic_variance(log_scale).unbind(dim=1)
+        to_green, red_to_blue, green_to_blue = coefficients.unbind(dim=1)
+        within = torch.stack(
+            [
+                red,
+                green + to_green**2 * red,
+                blue
+                + (red_to_blue + green_to_blue * to_green) ** 2 * red
+                + green_to_blue**2 * green,
+            ],
+            dim=1,
+        )
+        expected = (weights * mean).sum(dim=2, keepdim=True)
+        return (weights * (within + (mean - expected) ** 2)).sum(dim=2)
+
+
+def logistic_noise(like: Tensor, noise: Noise) -> Tensor:
+    """Standard logistic draws, made of standard normal ones."""
+    normal = noise(like)
+    return torch.special.log_ndtr(normal) - torch.special.log_ndtr(-normal)
+
 
 class Logistic(Likelihood):
     """Discretised logistic with a learned scale, channels independent (Kingma et al. 2016)."""
@@ -276,6 +199,13 @@ class Logistic(Likelihood):
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
         return base + self.offset(raw[:, :3].float())
+
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        mean, scale = self.mean(raw, base), self.log_scale(raw[:, 3:].float()).exp()
+        return eight_bits(mean + temperature * scale * logistic_noise(mean, noise))
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        return logistic_variance(self.log_scale(raw[:, 3:].float()))
 
 
 class Gaussian(Likelihood):
@@ -296,6 +226,13 @@ class Gaussian(Likelihood):
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
         return base + self.offset(raw[:, :3].float())
+
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        std = self.log_scale(raw[:, 3:].float()).exp()
+        return eight_bits(DiagonalGaussian(self.mean(raw, base), std).sample(noise, temperature))
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        return torch.exp(2 * self.log_scale(raw[:, 3:].float()))
 
 
 class FixedGaussian(Likelihood):
@@ -320,6 +257,27 @@ class FixedGaussian(Likelihood):
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
         return 2 * raw.float().sigmoid() - 1 if self.squash else base + self.offset(raw.float())
+
+    def sample(self, raw: Tensor, base: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
+        mean = self.mean(raw, base)
+        gaussian = DiagonalGaussian(mean, torch.full_like(mean, self.sigma))
+        return eight_bits(gaussian.sample(noise, temperature))
+
+    def variance(self, raw: Tensor, base: Tensor) -> Tensor:
+        return torch.full_like(self.mean(raw, base), self.sigma**2)
+
+
+def likelihood_head(width: int, likelihood: Likelihood, factor: int) -> nn.Sequential:
+    """The last layers of a decoder: (N, width, h, w) -> parameters (N, channels, h f, w f).
+
+    Args:
+        factor: pixels of the image per pixel of the features, along each side.
+    """
+    conv = nn.Conv2d(width, likelihood.channels * factor**2, 1)
+    nn.init.normal_(conv.weight, std=0.05 if likelihood.squash else 1e-3)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return nn.Sequential(nn.SiLU(), conv, depth_to_space(factor))
 
 
 def likelihood(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hvae_sr.blocks import Follows, conv3x3
+from hvae_sr.nn.layers import Follows, conv3x3
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ CELLS = ("plain", "single", "bottleneck", "mbconv")
 EXPANSION = 3  # channels of an mbconv cell's middle, for each of its own
 REACH = 2  # radius, in pixels, of its depthwise convolution and of what its gate averages over
 DEEPEST = 64
+POSTERIOR_STD = 0.25  # posteriors that start at std 1 collapsed on short runs
 Follows = Literal["linear", "relu"]
 
 
@@ -224,3 +225,10 @@ def depth_to_space(factor: int) -> Rearrange:
 def space_to_depth(factor: int) -> Rearrange:
     """(N, C, fH, fW) -> (N, C f^2, H, W)."""
     return Rearrange("n c (h a) (w b) -> n (c a b) h w", a=factor, b=factor)
+
+
+def start_narrow(conv: nn.Conv2d, latent: int) -> None:
+    """Let posteriors, whose mean and raw std `conv` gives, begin at std `POSTERIOR_STD`."""
+    assert conv.bias is not None
+    with torch.no_grad():
+        conv.bias[latent:] = math.log2(2**POSTERIOR_STD - 1)

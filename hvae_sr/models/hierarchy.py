@@ -1,8 +1,8 @@
-"""The two passes of every hierarchical VAE: bottom-up over the HR picture, top-down over latents.
+"""The passes that hierarchical VAEs share: bottom-up over the HR image, top-down over latents.
 
 A level is one resolution; a level holds groups, each with one latent variable. The top-down pass
 is written once: training (posterior), sampling (prior) and decoding (given latents) are the same
-code, told apart only by what a group is handed.
+code, told apart only by activations and the source of latents.
 """
 
 import math
@@ -13,7 +13,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from hvae_sr.blocks import (
+from hvae_sr.models.base import factors
+from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
+from hvae_sr.nn.distributions import Likelihood, likelihood_head
+from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
+from hvae_sr.nn.layers import (
     Cell,
     cell,
     conv1x1,
@@ -22,15 +26,13 @@ from hvae_sr.blocks import (
     residuals,
     scaled,
     space_to_depth,
+    start_narrow,
     upsample,
-    within,
 )
-from hvae_sr.distributions import DiagonalGaussian, Noise
+from hvae_sr.nn.starts import FromConstant, FromLR, checked_start
 
 PRIORS = ("learned", "standard")
 LINKS = ("state", "latent")
-STARTS = ("lr", "constant")
-POSTERIOR_STD = 0.25  # a quiet start: posteriors of std 1 never woke up on short runs
 
 
 class Merge:
@@ -53,7 +55,7 @@ class Choices:
 
     Args:
         latent: channels of each latent.
-        cell: kind of the cells that refine the state, see `hvae_sr.blocks.cell`.
+        cell: kind of the cells that refine the state, see `hvae_sr.nn.layers.cell`.
         sampler: kind of the networks of priors and posteriors; left out, that of `cell`.
         activation: of all networks.
         prior: `learned`, p(z | state), or `standard`, N(0, I).
@@ -84,38 +86,8 @@ class Choices:
 
 
 @dataclass
-class Level:
-    """One resolution of the hierarchy, as data.
-
-    Args:
-        width: channels of the state.
-        groups: number of latent groups.
-        blocks: residual cells of the bottom-up pass.
-        factor: how many times finer than the level above, along each side.
-    """
-
-    width: int
-    groups: int
-    blocks: int
-    factor: int
-
-    def __post_init__(self) -> None:
-        within("groups", self.groups)
-
-
-@dataclass
-class Latent:
-    """What one group drew: z (N, latent, H, W), its KL in nats (N,), 0 for prior draws."""
-
-    z: Tensor
-    kl: Tensor
-    prior: DiagonalGaussian
-    posterior: DiagonalGaussian | None = None
-
-
-@dataclass
 class Evidence:
-    """What the bottom-up pass says of x at one level.
+    """What posteriors see of x at one level.
 
     Args:
         features: (N, width, H, W).
@@ -124,44 +96,6 @@ class Evidence:
 
     features: Tensor
     drawn: tuple[DiagonalGaussian, Tensor] | None = None
-
-
-@dataclass
-class Guide:
-    """Where the top-down pass takes its latents from; the prior where nothing is given.
-
-    Args:
-        evidence: what posteriors see, by the index of the level.
-        latents: given values, one per group, coarse to fine; a shorter list leaves the rest.
-        temperatures: scale of the standard deviations, one per level; all 1 when left out.
-        noise: source of the draws.
-        before: latents of a pass that came before this one, see `preceding`.
-    """
-
-    evidence: Mapping[int, Evidence] | None = None
-    latents: Sequence[Tensor] = ()
-    temperatures: Sequence[float] = ()
-    noise: Noise = field(default_factory=Noise)
-    before: list[Latent] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._given = iter(self.latents)
-
-    def next_given(self) -> Tensor | None:
-        """The given value of the next group, in the order of the top-down pass."""
-        return next(self._given, None)
-
-    def temperature(self, level: int) -> float:
-        return self.temperatures[level] if self.temperatures else 1.0
-
-    def preceding(self, levels: int) -> "Guide":
-        """The guide of a pass that comes before this one, over a hierarchy of `levels`.
-
-        It takes the first of the given latents, the same noise and the coarsest temperature.
-        """
-        other = Guide(temperatures=[self.temperature(0)] * levels, noise=self.noise)
-        other._given = self._given
-        return other
 
 
 class LatentGroup(nn.Module):
@@ -191,35 +125,35 @@ class LatentGroup(nn.Module):
     def _posterior_network(self, width: int, choices: Choices) -> Cell | None:
         inputs = 2 * width if choices.merge.sees_state else width
         network = choices.distribution(inputs, width, 2 * self.latent)
-        start_quiet(network.last, self.latent)
+        start_narrow(network.last, self.latent)
         return network
 
     def forward(
         self,
         h: Tensor,
+        source: LatentSource,
+        level: int = 0,
         evidence: Evidence | None = None,
-        z: Tensor | None = None,
-        temperature: float = 1.0,
-        noise: Noise | None = None,
         onto: Tensor | None = None,
-    ) -> tuple[Tensor, Latent]:
-        """Draw (or take) z and fold it into the state: (N, width, H, W) -> the same, and a Latent.
+    ) -> tuple[Tensor, LatentSample]:
+        """Draw (or take) z and fold it into the state: (N, width, H, W) -> the same, and the draw.
 
         Args:
             h: the state.
+            source: of the latent.
+            level: whose temperature counts.
             evidence: of x at this resolution; z then comes from the posterior.
-            z: a given latent, which wins over both distributions.
-            temperature: factor on the standard deviation of the draw.
-            noise: source of the draw.
             onto: what z is added to; the state when left out.
         """
         prior, h = self._prior(h)
         posterior = self._posterior(h, evidence, prior) if evidence is not None else None
-        if z is None:
-            z = self._draw(posterior or prior, evidence, temperature, noise or Noise())
-        kl = posterior.kl(prior).sum(dim=(1, 2, 3)) if posterior else h.new_zeros(h.shape[0])
-        h = (h if onto is None else onto) + self.project(z.to(h.dtype))
-        return h + self.refine(h), Latent(z, kl, prior, posterior)
+        latent = source.draw(prior, posterior, level, self._drawn(evidence))
+        h = (h if onto is None else onto) + self.project(latent.z.to(h.dtype))
+        return h + self.refine(h), latent
+
+    def _drawn(self, evidence: Evidence | None) -> Tensor | None:
+        """A value that was drawn from the posterior before."""
+        return None
 
     def _prior(self, h: Tensor) -> tuple[DiagonalGaussian, Tensor]:
         if self.prior is None:
@@ -237,17 +171,8 @@ class LatentGroup(nn.Module):
         seen = torch.cat([h, features], dim=1) if self.merge.sees_state else features
         return self.merge.posterior(self.posterior(seen), prior)
 
-    def _draw(
-        self,
-        distribution: DiagonalGaussian,
-        evidence: Evidence | None,
-        temperature: float,
-        noise: Noise,
-    ) -> Tensor:
-        return distribution.sample(noise, temperature)
 
-
-class TopDown(nn.Module):
+class Decoder(nn.Module):
     """From the coarse state to the fine one, drawing each group's latent on the way.
 
     Args:
@@ -273,7 +198,9 @@ class TopDown(nn.Module):
             upsample(coarse.width, fine.width, fine.factor) for coarse, fine in pairwise(levels)
         )
 
-    def forward(self, h: Tensor, guide: Guide) -> tuple[Tensor, list[Latent]]:
+    def forward(
+        self, h: Tensor, evidence: Mapping[int, Evidence], source: LatentSource
+    ) -> tuple[Tensor, list[LatentSample]]:
         """State at the coarsest level (N, width, h, w) -> finest state, latents coarse to fine."""
         untouched = h if self.links == "latent" else None
         latents = []
@@ -283,46 +210,13 @@ class TopDown(nn.Module):
                 finer = self.finer[index - 1]
                 h = finer(h)
                 untouched = finer(untouched) if untouched is not None else None
-            evidence = guide.evidence.get(index) if guide.evidence is not None else None
             for group in groups:
-                h, latent = group(
-                    h,
-                    evidence,
-                    guide.next_given(),
-                    guide.temperature(index),
-                    guide.noise,
-                    untouched,
-                )
+                h, latent = group(h, source, index, evidence.get(index), untouched)
                 latents.append(latent)
         return self.finish(h), latents
 
 
-class FromLR(nn.Module):
-    """Start of the top-down state: features of the LR picture, at LR resolution."""
-
-    def __init__(self, width: int, blocks: int, cell: str, activation: str):
-        super().__init__()
-        self.features = nn.Sequential(conv3x3(3, width), residuals(cell, width, blocks, activation))
-
-    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
-        if lr is None:
-            raise ValueError("this model needs an LR picture")
-        return self.features(2 * lr - 1)
-
-
-class FromConstant(nn.Module):
-    """Start of the top-down state: one learned vector, expanded to any size."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.vector = nn.Parameter(torch.zeros(1, width, 1, 1))
-
-    def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
-        n, height, width = shape
-        return self.vector.expand(n, -1, height, width)
-
-
-class BottomUp(nn.Module):
+class Encoder(nn.Module):
     """The deterministic pass over the HR picture: features for each level that has latents.
 
     Args:
@@ -348,23 +242,125 @@ class BottomUp(nn.Module):
             for i, (coarse, fine) in enumerate(pairwise(levels))
         )
 
-    def forward(self, picture: Tensor, guide: Guide) -> dict[int, Evidence]:
-        """(N, inputs, H, W) -> evidence by the index of the level."""
-        features = self.stem(picture)
-        evidence = {}
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """(N, inputs, H, W) -> features by the index of the level."""
+        features = self.stem(image)
+        found = {}
         for index in reversed(range(self.top, len(self.levels))):
-            evidence[index], features = self._level(index, self.levels[index](features), guide)
+            found[index] = features = self.levels[index](features)
             if index > self.top:
                 features = self.coarser[index - 1](features)
-        return evidence
-
-    def _level(self, index: int, features: Tensor, guide: Guide) -> tuple[Evidence, Tensor]:
-        """What is said of x at a level, and what goes on to the coarser ones."""
-        return Evidence(features), features
+        return found
 
 
-def start_quiet(conv: nn.Conv2d, latent: int) -> None:
-    """Let posteriors begin at standard deviation `POSTERIOR_STD`."""
-    assert conv.bias is not None
+class HierarchicalVAE(GenerativeModel):
+    """The passes that the papers share: one encoder, one decoder, latents in groups."""
+
+    def assemble(
+        self,
+        *,
+        widths: list[int],
+        groups: list[int],
+        blocks: list[int],
+        choices: Choices,
+        start: str,
+        start_blocks: int,
+        likelihood: Likelihood,
+        encoder_cell: str | None = None,
+        finish_blocks: int = 0,
+    ) -> None:
+        """Build the parts from per-level lists, coarse to fine.
+
+        Args:
+            widths, groups, blocks: see `Level`.
+            choices: what the paper decides about its latents.
+            start: what the top-down state starts from, of `STARTS`.
+            start_blocks: residual cells of the LR encoder.
+            likelihood: p(x | z).
+            encoder_cell: kind of the encoders' cells; left out, that of `choices`.
+            finish_blocks: residual cells after the last latent.
+
+        Raises:
+            ValueError: for lists of different lengths, more levels than the scale has steps, or
+                an unknown choice.
+        """
+        if not len(widths) == len(groups) == len(blocks) >= 1:
+            raise ValueError("widths, groups and blocks need one entry per level")
+        checked_start(start, self.scale)
+        if self.base_model is not None and start != "lr":
+            raise ValueError("base_model: only a model that starts from the LR picture has a base")
+        steps = factors(self.scale)
+        if start == "constant":
+            steps = (steps + [2] * len(widths))[: max(len(steps), len(widths) - 1)]
+        if len(widths) > len(steps) + 1:
+            raise ValueError(f"x{self.scale} has {len(steps) + 1} levels, not {len(widths)}")
+        inner, tail = steps[: len(widths) - 1], steps[len(widths) - 1 :]
+        self.levels = [
+            Level(*level) for level in zip(widths, groups, blocks, [1, *inner], strict=True)
+        ]
+        self.reduction = math.prod(steps)  # HR pixels per pixel of the coarsest level
+        stem = math.prod(tail)
+        likelihood.has_base = start == "lr"
+        self.is_conditional = start == "lr"
+        cell, activation = encoder_cell or choices.cell, choices.activation
+        self.start = (
+            FromLR(widths[0], start_blocks, cell, activation)
+            if self.is_conditional
+            else FromConstant(widths[0])
+        )
+        inputs = 6 if self.is_conditional else 3
+        self.encoder = self._encoder(inputs, stem, cell, choices)
+        if self.base_model is not None:
+            _amplify_errors(self.encoder, stem, likelihood)
+        depth = max(1, sum(groups))
+        self.decoder = Decoder(
+            self.levels,
+            [self._groups(level, depth, choices) for level in self.levels],
+            choices.links,
+            residuals(choices.cell, widths[-1], finish_blocks, activation),
+        )
+        self.likelihood = likelihood
+        self.head = likelihood_head(widths[-1], likelihood, stem)
+
+    def _encoder(self, inputs: int, stem: int, cell: str, choices: Choices) -> Encoder:
+        return Encoder(self.levels, inputs, stem, cell, choices.activation)
+
+    def _groups(self, level: Level, depth: int, choices: Choices) -> list[LatentGroup]:
+        return [LatentGroup(level.width, depth, choices) for _ in range(level.groups)]
+
+    def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
+        """See `GenerativeModel.bottom_up`."""
+        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
+        x = 2 * hr - 1
+        seen = torch.cat([x, x - start.base], dim=1) if self.is_conditional else x
+        return Activations(start, self.encoder(seen))
+
+    def top_down(
+        self, lr: Tensor | None, activations: Activations | None, source: LatentSource
+    ) -> tuple[Features, list[LatentSample]]:
+        """See `GenerativeModel.top_down`."""
+        start = activations.start if activations is not None else self.start_from(lr, source.shape)
+        state, base = source.repeat(start.state), source.repeat(start.base)
+        return self._descend(state, base, activations, source)
+
+    def _descend(
+        self, state: Tensor, base: Tensor, activations: Activations | None, source: LatentSource
+    ) -> tuple[Features, list[LatentSample]]:
+        evidence = self._evidence(activations, source) if activations is not None else {}
+        h, latents = self.decoder(state, evidence, source)
+        return Features(h, self.head(h), base), latents
+
+    def _evidence(self, activations: Activations, source: LatentSource) -> dict[int, Evidence]:
+        """What posteriors see, by the index of the level."""
+        return {i: Evidence(source.repeat(found)) for i, found in activations.levels.items()}
+
+
+def _amplify_errors(encoder: Encoder, stem: int, likelihood: Likelihood) -> None:
+    """Let the posteriors hear the errors of the base picture as loudly as the picture itself.
+
+    A trained network leaves errors so small that young posteriors would not notice them.
+    """
+    first = encoder.stem[1]
+    assert isinstance(first, nn.Conv2d)
     with torch.no_grad():
-        conv.bias[latent:] = math.log2(2**POSTERIOR_STD - 1)
+        first.weight[:, 3 * stem**2 :] *= math.exp(-likelihood.initial_log_scale)

@@ -1,0 +1,173 @@
+"""Diagonal Gaussian latents: their draws, densities and divergence, in float32 and nats."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hvae_sr.nn.noise import Noise
+
+STD_FLOOR = 1e-3
+
+
+def softplus(raw: Tensor) -> Tensor:
+    """Raw output of a network -> standard deviation, 1 at 0.
+
+    With beta = ln 2 (Efficient-VDVAE, Hazami et al. 2022); never explodes as an exponential does.
+    """
+    return F.softplus(raw, beta=math.log(2))
+
+
+@dataclass
+class DiagonalGaussian:
+    """N(mean, std^2), element by element; both (N, latent, H, W)."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def from_raw(cls, raw: Tensor) -> "DiagonalGaussian":
+        """Channels (mean, raw std) of a network -> distribution; raw 0 means N(0, 1)."""
+        mean, std = raw.float().chunk(2, dim=1)
+        return cls(mean, softplus(std) + STD_FLOOR)
+
+    @classmethod
+    def standard(cls, like: Tensor) -> "DiagonalGaussian":
+        return cls(torch.zeros_like(like), torch.ones_like(like))
+
+    def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
+        if temperature == 0:
+            return self.mean
+        return self.mean + temperature * self.std * noise(self.mean)
+
+    def kl(self, other: "DiagonalGaussian") -> Tensor:
+        """KL(self || other) in nats, element by element, in closed form."""
+        ratio = self.std / other.std
+        distance = (self.mean - other.mean) / other.std
+        return 0.5 * (ratio**2 + distance**2 - 1) - ratio.log()
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of z, element by element, in nats."""
+        return -0.5 * (((z - self.mean) / self.std) ** 2 + math.log(2 * math.pi)) - self.std.log()
+
+
+@dataclass
+class LatentSample:
+    """What one latent variable drew.
+
+    Args:
+        z: the draw, (N, latent, H, W).
+        kl: KL(posterior || prior) in nats (N,), 0 for prior draws.
+        prior, posterior: the distributions that z was drawn from, or compared with.
+    """
+
+    z: Tensor
+    kl: Tensor
+    prior: DiagonalGaussian
+    posterior: DiagonalGaussian | None = None
+
+
+Temperature = float | Sequence[float]
+Decode = Literal["mean", "sample"]
+DECODES: tuple[Decode, ...] = get_args(Decode)
+
+
+def checked_decode(decode: Decode) -> Decode:
+    """The way of decoding, if there is such a one.
+
+    Raises:
+        ValueError: for any other.
+    """
+    if decode not in DECODES:
+        raise ValueError(f"decode must be one of {DECODES}, not {decode!r}")
+    return decode
+
+
+class LatentSource:
+    """Where a top-down pass takes its latents from: given values first, then draws.
+
+    One source serves one pass. The pass asks for its latents in order, coarse to fine.
+
+    Args:
+        noise: of the draws.
+        temperature: scale of the standard deviations: one number, or one per level.
+        given: values of the first latents; None, or the end of the list, leaves one to the draws.
+        num_samples: draws for each image of the batch, see `repeat`.
+        shape: (N, H, W) of the images, for a pass that is given neither an LR image nor
+            activations.
+        decode: `mean`, the expected image of the drawn latents, or `sample`, a draw of the image
+            from the likelihood too.
+
+    Raises:
+        ValueError: for another way of decoding.
+    """
+
+    def __init__(
+        self,
+        noise: Noise | None = None,
+        *,
+        temperature: Temperature = 1.0,
+        given: Sequence[Tensor | None] = (),
+        num_samples: int = 1,
+        shape: tuple[int, int, int] | None = None,
+        decode: Decode = "mean",
+    ):
+        self.decode = checked_decode(decode)
+        self.noise = noise or Noise()
+        self.temperature = temperature
+        self.num_samples = num_samples
+        self.shape = shape
+        self._given: Iterator[Tensor | None] = iter(given)
+
+    def temperature_at(self, level: int) -> float:
+        """The temperature of a level, counted from the coarsest; -1 is the finest."""
+        if isinstance(self.temperature, int | float):
+            return float(self.temperature)
+        return self.temperature[level]
+
+    def of_another_pass(self, shape: tuple[int, int, int] | None) -> Self:
+        """For a pass that comes before this one: the same noise and given latents.
+
+        Its temperature is this one's at the coarsest level.
+        """
+        other = type(self)(
+            self.noise,
+            temperature=self.temperature_at(0),
+            num_samples=self.num_samples,
+            shape=shape,
+            decode=self.decode,
+        )
+        other._given = self._given
+        return other
+
+    def repeat(self, x: Tensor) -> Tensor:
+        """What is computed once for each image -> once for each draw: (N, ...) -> (N S, ...)."""
+        return x if self.num_samples == 1 else x.repeat_interleave(self.num_samples, dim=0)
+
+    def draw(
+        self,
+        prior: DiagonalGaussian,
+        posterior: DiagonalGaussian | None = None,
+        level: int = 0,
+        drawn: Tensor | None = None,
+    ) -> LatentSample:
+        """The next latent: a given value, or a draw from the posterior, or else from the prior.
+
+        Args:
+            prior, posterior: both (N S, latent, H, W).
+            level: whose temperature counts.
+            drawn: a value that was drawn from this posterior before.
+        """
+        given = next(self._given, None)
+        z = given if given is not None else drawn
+        if z is None:
+            z = (posterior or prior).sample(self.noise, self.temperature_at(level))
+        if posterior is None:
+            kl = prior.mean.new_zeros(len(prior.mean))
+        else:
+            kl = posterior.kl(prior).sum(dim=(1, 2, 3))
+        return LatentSample(z, kl, prior, posterior)
