@@ -39,7 +39,12 @@ class Count:
         model.draw = self  # type: ignore[method-assign, assignment]
 
     def __call__(
-        self, lr: Tensor, samples: int, temperature: float, noise: Noise, decode: Decode
+        self,
+        lr: Tensor,
+        samples: int,
+        temperature: float,
+        noise: Noise,
+        decode: Decode = "mean",
     ) -> Tensor:
         self.sizes.append((len(lr) * samples, *lr.shape[-2:]))
         error = self.fails(lr, samples)
