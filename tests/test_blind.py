@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from hvae_sr.data import DeadLeaves
-from hvae_sr.degradations import blind
+from hvae_sr.degradations import blind, get_degradation
 from hvae_sr.degradations.blind import FIRST, SECOND, STRENGTHS, Blind, Draws, Stage
 from hvae_sr.training.loop import Options, Trainer
 from hvae_sr.training.recipes import PRESETS
@@ -266,19 +266,18 @@ def test_a_stage_may_be_a_mapping():
     assert isinstance(Blind(4).first, Stage)
 
 
-def test_the_preset_trains_on_corrupted_pictures(tmp_path: Path):
-    recipe = replace(
-        PRESETS["photo-real-x4"],
-        arguments={"scale": 4, "width": 8, "blocks": 1},
-        init=None,
-        steps=2,
-        batch_size=4,
-        validation=2,
-    )
+def test_the_preset_trains_on_what_its_config_names(tmp_path: Path):
+    recipe = PRESETS["photo-real-x4"]
+    arguments = {**recipe.arguments, "width": 8, "blocks": 1}
+    changes = {"arguments": arguments, "init": None, "steps": 2, "batch_size": 4, "validation": 2}
+    recipe = replace(recipe, **changes)
     run = Trainer(recipe, DeadLeaves(16, leaves=6), Options(out=tmp_path), "pytest")
     hr, lr, _ = run.batch(3, 4)
     again = run.batch(3, 4).lr
-    assert lr is not None and again is not None and run.model.degradation is not None
+    assert lr is not None and again is not None
     assert torch.equal(lr, again)
-    assert not torch.allclose(lr, run.model.degradation(hr), atol=2 / 255)
-    run.run()
+    assert not torch.allclose(lr, get_degradation("bicubic", 4)(hr), atol=2 / 255)
+    model = run.run()
+    assert isinstance(model.degradation, Blind)
+    with pytest.raises(ValueError, match="leave `consistent` out"):
+        model.upscale(lr, consistent=True)

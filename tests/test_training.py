@@ -1,6 +1,5 @@
 """The training loop: schedules, EMA, exact resuming, and everything that can go wrong in a run."""
 
-import importlib.util
 import json
 import math
 import os
@@ -20,6 +19,7 @@ from conftest import random_pictures, same_weights, tiny_hvae, tiny_srcnn
 from torch import Tensor, nn
 
 import hvae_sr
+from hvae_sr import cli
 from hvae_sr.data import DeadLeaves, Stack
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import TrainingError
@@ -502,14 +502,6 @@ class TestWhatTheModelSees:
 
 
 class TestCommandLine:
-    @pytest.fixture
-    def train(self) -> Any:
-        spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
     def test_unknown_presets_exit_with_2(self):
         command = [sys.executable, str(ROOT / "train.py"), "--preset", "nonsense"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
@@ -517,10 +509,16 @@ class TestCommandLine:
         assert "srcnn-cifar10-x4" in done.stderr
         assert "Traceback" not in done.stderr
 
-    def test_a_preset_trains(self, train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def command(self, out: Path, **options: Any) -> list[str]:
+        settings = {"preset": "tiny", "crop": 16, "validation": 2, "out": out, **options}
+        named = [(f"--{key.replace('_', '-')}", value) for key, value in settings.items()]
+        pairs = [[key] if value is True else [key, str(value)] for key, value in named]
+        return ["train", *[word for pair in pairs for word in pair]]
+
+    def test_a_preset_trains(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setitem(PRESETS, "tiny", HVAE_RECIPE)
-        small = {"crop": 16, "validation": 2, "out": tmp_path / "run"}
-        train.main(preset="tiny", steps=2, batch_size=2, beta=0.5, kl_warmup=0.2, **small)
+        changes = {"steps": 2, "batch_size": 2, "beta": 0.5, "kl_warmup": 0.2}
+        assert cli.run(self.command(tmp_path / "run", **changes)) == 0
         facts = json.loads((tmp_path / "run" / "model" / "training.json").read_text())
         assert facts["recipe"]["objective"]["beta"] == 0.5
         assert facts["recipe"]["objective"]["warmup"] == 0.2
@@ -545,15 +543,11 @@ class TestCommandLine:
     )
     def test_mistakes_get_one_sentence_and_exit_2(
         self,
-        train: Any,
         wrong: dict[str, Any],
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ):
         monkeypatch.setitem(PRESETS, "tiny", replace(SRCNN_RECIPE, steps=1))
-        small = {"crop": 16, "validation": 2, "out": tmp_path / "run"}
-        with pytest.raises(SystemExit) as caught:
-            train.main(preset="tiny", **{**small, **wrong})
-        assert caught.value.code == 2
+        assert cli.run(self.command(tmp_path / "run", **wrong), name="train.py") == 2
         assert capsys.readouterr().err.strip().splitlines()[-1].startswith("train.py: ")

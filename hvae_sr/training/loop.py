@@ -16,7 +16,6 @@ from tqdm.auto import tqdm
 import hvae_sr
 from hvae_sr import data
 from hvae_sr.degradations import get_degradation
-from hvae_sr.degradations.blind import Blind
 from hvae_sr.errors import DataError, TrainingError
 from hvae_sr.hub import load
 from hvae_sr.models.base import SuperResolutionModel
@@ -174,7 +173,6 @@ class Trainer:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.model = self.model.to(self.device)
         self.shrink = get_degradation(**recipe.shrink) if recipe.shrink else None
-        self.corrupt = Blind(self.model.scale) if recipe.real_world else None
         try:
             self._pair(next(self.held_out.split(1)), 0)
         except ValueError as error:
@@ -311,10 +309,9 @@ class Trainer:
             return data.Batch(hr, lr)
         if self.shrink is not None:
             return data.Batch(self.shrink(hr))
-        if self.corrupt is not None:
-            return data.Batch(hr, self.corrupt(hr, data.generator(self.options.seed, 6, place)))
         assert self.model.degradation is not None
-        return data.Batch(hr, self.model.degradation(hr))
+        random = data.generator(self.options.seed, 6, place)
+        return data.Batch(hr, self.model.degradation(hr, random))
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

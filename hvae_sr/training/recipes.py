@@ -61,8 +61,6 @@ class Recipe:
         symmetry: how pictures are turned, see `hvae_sr.data.augment`.
         validation: pictures held out.
         expand: train wider convolutions and merge them, see `hvae_sr.training.expansion`.
-        real_world: make LR pictures by blur, noise and JPEG (`degradations.blind`) instead of the
-            model's own degradation.
         regression: a trained network whose picture the means are offsets from; its weights stay
             as they are. See `GenerativeModel`.
         init: a trained model to start from: every tensor of the same name and shape is taken over.
@@ -89,7 +87,6 @@ class Recipe:
     symmetry: str = "mirror"
     validation: int = 2_500
     expand: bool = False
-    real_world: bool = False
     regression: str | None = None
     init: str | None = None
     target_weight: float = 0.5
@@ -339,10 +336,10 @@ PRESETS: dict[str, Recipe] = {
     ),
     "photo-real-x4": replace(
         _PHOTO_CNN,
+        arguments={**_PHOTO_CNN.arguments, "degradation": "blind"},
         steps=10_000,
         learning_rate=1e-3,
         init="photo-cnn-x4",
-        real_world=True,
     ),
     "photo-hvae-x4": _PHOTO_HVAE,
     "photo-hvae-x4-three-levels": replace(
