@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         GuidedCNN,
         LadderVAE,
         SRResNet,
+        StudyCNN,
     )
     from hvae_sr.models.base import SuperResolutionModel
     from hvae_sr.models.latent import GenerativeModel
@@ -47,6 +48,7 @@ _HOMES = {
     "SRGAN": "models",
     "SRResNet": "models",
     "SRVAE": "models",
+    "StudyCNN": "models",
     "SuperResolutionModel": "models",
     "UpscaleOptions": "upscaling",
     "UpscaleOutput": "upscaling",
@@ -62,6 +64,7 @@ __all__ = [  # noqa: RUF022
     "load",
     "bundled",
     "SRCNN",
+    "StudyCNN",
     "EDSR",
     "GuidedCNN",
     "SRResNet",

@@ -26,6 +26,7 @@ from hvae_sr.models import (
     GuidedCNN,
     LadderVAE,
     SRResNet,
+    StudyCNN,
 )
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge, quantise
@@ -85,8 +86,14 @@ def tiny_vae(scale: int = 4, **changes: Any) -> VAE:
     return VAE(scale=scale, **{"width": 8, "blocks": 1, **changes})
 
 
+def tiny_cnn(scale: int = 4, **changes: Any) -> StudyCNN:
+    """The network that tests take when any deterministic one will do."""
+    return StudyCNN(scale=scale, **{"widths": [8, 8], "blocks": [1, 1], **changes})
+
+
 def tiny_srcnn(scale: int = 4, **changes: Any) -> SRCNN:
-    return SRCNN(scale=scale, **{"widths": [8, 8], "blocks": [1, 1], **changes})
+    settings = {"kernels": [5, 3, 3], "filters": [8, 6], "degradation": "gaussian"}
+    return SRCNN(scale=scale, **{**settings, **changes})
 
 
 def tiny_srresnet(scale: int = 4, **changes: Any) -> SRResNet:
@@ -127,6 +134,7 @@ GENERATIVE = {
     "SRVAE": tiny_srvae,
 }
 DETERMINISTIC = {
+    "StudyCNN": tiny_cnn,
     "SRCNN": tiny_srcnn,
     "EDSR": tiny_edsr,
     "GuidedCNN": tiny_guided,

@@ -17,9 +17,9 @@ from conftest import (
     same_weights,
     shaken,
     smooth_pictures,
+    tiny_cnn,
     tiny_hvae,
     tiny_lr_prior,
-    tiny_srcnn,
     tiny_study_vae,
     tiny_vae,
 )
@@ -208,24 +208,24 @@ class TestSamples:
                 model.upscale(lr, **wrong)
 
 
-class TestSrcnn:
+class TestStudyCnn:
     def test_a_list_of_one_is_its_one_answer(self):
-        model, (_, lr) = tiny_srcnn().eval(), pair()
+        model, (_, lr) = tiny_cnn().eval(), pair()
         assert torch.equal(model.upscale(lr, num_samples=1)[:, 0], model.upscale(lr))
 
     @pytest.mark.parametrize("wrong", [{"num_samples": 2}, {"temperature": 0.5}])
     def test_has_one_answer_only(self, wrong: dict[str, Any]):
         with pytest.raises(ValueError, match="one answer"):
-            tiny_srcnn().upscale(pair()[1], **wrong)
+            tiny_cnn().upscale(pair()[1], **wrong)
 
     @pytest.mark.parametrize(("scale", "widths"), [(4, [8]), (4, [8, 8]), (4, [8, 8, 4]), (3, [8])])
     def test_levels_may_be_folded_into_the_last(self, scale: int, widths: list[int]):
-        model = tiny_srcnn(scale, widths=widths, blocks=[1] * len(widths))
+        model = tiny_cnn(scale, widths=widths, blocks=[1] * len(widths))
         assert model(torch.rand(1, 3, 2, 3)).shape == (1, 3, 2 * scale, 3 * scale)
 
     def test_more_levels_than_upscaling_steps_are_refused(self):
         with pytest.raises(ValueError, match="level"):
-            tiny_srcnn(2, widths=[8, 8, 8], blocks=[1, 1, 1])
+            tiny_cnn(2, widths=[8, 8, 8], blocks=[1, 1, 1])
 
 
 class TestArguments:
@@ -235,7 +235,7 @@ class TestArguments:
         with pytest.raises(ValueError, match=r"scale|degradation"):
             TINY[name](**wrong)
 
-    @pytest.mark.parametrize("maker", [tiny_srcnn, tiny_vae, tiny_hvae])
+    @pytest.mark.parametrize("maker", [tiny_cnn, tiny_vae, tiny_hvae])
     def test_unknown_cells_are_refused(self, maker: Any):
         with pytest.raises(ValueError, match="cell"):
             maker(cell="round")
@@ -264,8 +264,8 @@ class TestArguments:
         [
             (tiny_vae, {"sigma": torch.tensor(0.5)}),
             (tiny_hvae, {"mixtures": torch.tensor(2)}),
-            (tiny_srcnn, {"widths": {8: 8}.values()}),
-            (tiny_srcnn, {"cell": Path("plain")}),
+            (tiny_cnn, {"widths": {8: 8}.values()}),
+            (tiny_cnn, {"cell": Path("plain")}),
         ],
     )
     def test_what_json_cannot_hold_is_refused(self, maker: Any, wrong: dict[str, Any]):

@@ -63,7 +63,7 @@ def imports() -> None:
 
 def tiling() -> None:
     """Peak memory and CPU time of large pictures; CPU time, as neighbours disturb it least."""
-    name = PHOTO_CNN if PHOTO_CNN in bundled() else "srcnn-cifar10-x4"
+    name = PHOTO_CNN if PHOTO_CNN in bundled() else "study-cnn-cifar10-x4"
     print(f"{name} with tiles of {TILE} LR pixels, one process per picture:")
     first: tuple[float, float] | None = None
     for side in SIDES:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hvae_sr.models.srcnn import SRCNN
     from hvae_sr.models.srgan import SRGAN, SRResNet
     from hvae_sr.models.srvae import SRVAE
+    from hvae_sr.models.study import StudyCNN
     from hvae_sr.models.vae import VAE
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "GuidedCNN",
     "LadderVAE",
     "SRResNet",
+    "StudyCNN",
     "SuperResolutionModel",
 ]
 

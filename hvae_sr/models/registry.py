@@ -23,6 +23,7 @@ MODULES = {
     "SRGAN": "hvae_sr.models.srgan",
     "SRResNet": "hvae_sr.models.srgan",
     "SRVAE": "hvae_sr.models.srvae",
+    "StudyCNN": "hvae_sr.models.study",
     "VAE": "hvae_sr.models.vae",
 }
 # The two classes that papers subclass; they are no models themselves, but users may name them.

@@ -120,13 +120,25 @@ class Recipe:
 TEACHING = 0.8  # share of a run in which a teacher is heard
 
 
-_SRCNN = Recipe(
-    model="SRCNN",
+_STUDY_CNN = Recipe(
+    model="StudyCNN",
     arguments={"scale": 4, "widths": [64, 64], "blocks": [5, 2]},
     steps=5_000,
     optimizer="adamw",
     learning_rate=1e-3,
     clip=0.1,
+)
+
+# The paper's network works on HR pixels: small crops, or a step takes seconds on a CPU.
+_SRCNN = Recipe(
+    model="SRCNN",
+    arguments={"scale": 4, "kernels": [9, 5, 5], "filters": [64, 32], "degradation": "bicubic"},
+    steps=20_000,
+    batch_size=16,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    clip=0.1,
+    ema=0.999,
 )
 
 _SRRESNET = Recipe(
@@ -258,14 +270,18 @@ _PHOTO_HVAE = replace(
 )
 
 PRESETS: dict[str, Recipe] = {
-    "srcnn-cifar10-x4": _SRCNN,
-    "srcnn-cifar10-x4-base": replace(
-        _SRCNN,
+    "study-cnn-cifar10-x4": _STUDY_CNN,
+    "study-cnn-cifar10-x4-base": replace(
+        _STUDY_CNN,
         arguments={"scale": 4, "widths": [192, 128], "blocks": [8, 4]},
         steps=60_000,
         batch_size=128,
         ema=0.999,
     ),
+    "srcnn-955-cifar10-x4": replace(
+        _SRCNN, arguments={**_SRCNN.arguments, "degradation": "gaussian"}, batch_size=64
+    ),
+    "srcnn-photo-x4": replace(_SRCNN, crop=48, symmetry="dihedral", validation=32),
     "srresnet-cifar10-x4": _SRRESNET,
     "srgan-cifar10-x4": replace(
         _SRRESNET,
