@@ -318,7 +318,7 @@ def state_after(seed: int, like: Tensor) -> Tensor:
 # ---- Draws against the densities ---------------------------------------------------------------
 
 DRAWS = 20_000
-LIKELIHOODS = {
+BY_NAME = {
     "mixture_of_logistics": lambda: MixtureOfLogistics(3),
     "logistic": Logistic,
     "gaussian": Gaussian,
@@ -329,7 +329,7 @@ LIKELIHOODS = {
 def one_pixel(name: str, seed: int = 0, offset: float = 0.0) -> tuple[Likelihood, Tensor, Tensor]:
     """A likelihood, its parameters and its base for one pixel, all of them arbitrary."""
     torch.manual_seed(seed)
-    made = LIKELIHOODS[name]()
+    made = BY_NAME[name]()
     return made, torch.randn(1, made.channels, 1, 1), offset + 0.2 * torch.randn(1, 3, 1, 1)
 
 
@@ -420,7 +420,7 @@ class TestDraws:
         assert ((x.mean(dim=0) - mean).abs() < error).all()
         assert torch.allclose(x.std(dim=0).float(), std, rtol=0.03)
 
-    @pytest.mark.parametrize("name", LIKELIHOODS)
+    @pytest.mark.parametrize("name", BY_NAME)
     def test_have_the_variance_of_the_closed_form_away_from_the_ends(self, name: str):
         made, raw, base = one_pixel(name, seed=3)
         x = drawn(made, raw, base).double() / 127.5 - 1
@@ -429,9 +429,9 @@ class TestDraws:
         assert torch.allclose(x.var(dim=0), expected, rtol=0.05)
         assert torch.allclose(x.mean(dim=0).float(), made.mean(raw, base)[0, :, 0, 0], atol=5e-3)
 
-    @pytest.mark.parametrize("name", LIKELIHOODS)
+    @pytest.mark.parametrize("name", BY_NAME)
     def test_are_8_bit_values_that_a_seed_names(self, name: str):
-        made = LIKELIHOODS[name]()
+        made = BY_NAME[name]()
         raw, base = torch.randn(2, made.channels, 3, 4), torch.rand(2, 3, 3, 4) * 2 - 1
         one, same, other = (made.sample(raw, base, Noise(seed)) for seed in (1, 1, 2))
         numbers = (one + 1) * 127.5

@@ -58,7 +58,9 @@ def restore(
     model: Annotated[
         str | None, typer.Option(help="Another model of the same degradation than the noted one.")
     ] = None,
-    temperature: Annotated[float, typer.Option(help="0: best guess; 1: a true sample.")] = 0.0,
+    temperature: Annotated[
+        float, typer.Option(help="0: best guess; 1: latents at full scale.")
+    ] = 0.0,
     seed: Seed = None,
     consistent: Annotated[
         bool,

@@ -37,7 +37,8 @@ def upscale(
     temperature: Annotated[
         float | None,
         typer.Option(
-            min=0, help="0: best guess; 1: true samples. [default: 0, or 0.8 for several samples]"
+            min=0,
+            help="0: best guess; 1: latents at full scale. [default: 0, or 0.8 for several]",
         ),
     ] = None,
     seed: Seed = None,

@@ -87,7 +87,7 @@ def tab(models: Models) -> None:
         Args:
             model: a name from the menu.
             others: how many pictures beside the sample in each row, 1 to 8.
-            temperature: 0 makes all alike, 1 true samples, at most 1.2.
+            temperature: 0 makes all alike, 1 latents at full scale, at most 1.2.
             seed: names the sample.
             picture: the small picture, or none to draw it too; pixels x pictures at most 262144.
             progress: filled in by gradio.

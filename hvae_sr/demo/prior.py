@@ -52,7 +52,7 @@ def tab(models: Models) -> None:
         Args:
             model: a name from the menu.
             num_samples: how many, 1 to 64.
-            temperature: 0 the most typical picture, 1 true samples, at most 1.2.
+            temperature: 0 the most typical picture, 1 latents at full scale, at most 1.2.
             seed: makes the samples repeatable.
             progress: filled in by gradio.
 
@@ -80,7 +80,7 @@ def tab(models: Models) -> None:
 
         Args:
             model: a name from the menu.
-            temperature: 0 makes all alike, 1 true samples, at most 1.2.
+            temperature: 0 makes all alike, 1 latents at full scale, at most 1.2.
             start: seed of the first sample.
             end: seed of the last sample, another one.
             steps: how many pictures, both samples among them, 3 to 16.

@@ -33,7 +33,7 @@ MOST_SAMPLES = 16
 MOST_KEPT = 256  # sessions in which another sample can be chosen: a few kB each
 DOT = " · "  # between two figures
 
-TEMPERATURE_INFO = "0: the single best guess. 0.8: plausible detail. 1: true samples."
+TEMPERATURE_INFO = "0: the single best guess. 0.8: plausible detail. 1: latents at full scale."
 CONSISTENT_INFO = "Adjusts the answer so that, shrunk again, it gives back your picture."
 LR_PSNR_INFO = (
     "LR-PSNR compares your picture with the answer shrunk again: from 45 dB on they agree."
@@ -87,7 +87,7 @@ def tab(models: Models) -> None:
             picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM; pixels x samples at most 262144.
             model: a name from the menu.
             num_samples: how many answers, 1 to 16; 1 for a deterministic model.
-            temperature: 0 the best guess, 1 true samples, at most 1.2; 0 for such a model.
+            temperature: 0 the best guess, 1 latents at full scale, at most 1.2; 0 for such a model.
             seed: makes the samples repeatable.
             consistent: project the answers onto pictures that shrink to the input.
             request, progress: filled in by gradio.
