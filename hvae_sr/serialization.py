@@ -43,10 +43,10 @@ def _from_1(config: dict[str, Any]) -> dict[str, Any]:
 
 
 # The package's classes in format 2, which named no module and enlarged with a = -0.75 alone: module
-# and class of today. `SRCNN` was then the study's network, which is not the paper's.
+# and class of today. `SRCNN` and `EDSR` were then other networks than those of the papers.
 _OF_FORMAT_2 = {
     "BIVA": ("biva", "BIVA"),
-    "EDSR": ("edsr", "EDSR"),
+    "EDSR": ("fast", "FastCNN"),
     "HVAE": ("hvae", "HVAE"),
     "LadderVAE": ("ladder", "LadderVAE"),
     "NVAE": ("nvae", "NVAE"),

@@ -23,6 +23,7 @@ from hvae_sr.models import (
     SRGAN,
     SRVAE,
     VAE,
+    FastCNN,
     GuidedCNN,
     LadderVAE,
     SRResNet,
@@ -108,6 +109,11 @@ def tiny_edsr(scale: int = 4, **changes: Any) -> EDSR:
     return EDSR(**{"scale": scale, "width": 6, "blocks": 1, "degradation": "gaussian", **changes})
 
 
+def tiny_fast(scale: int = 4, **changes: Any) -> FastCNN:
+    settings = {"scale": scale, "width": 6, "blocks": 1, "degradation": "gaussian"}
+    return FastCNN(**{**settings, **changes})
+
+
 def tiny_guided(scale: int = 4, **changes: Any) -> GuidedCNN:
     settings = {"scale": scale, "width": 6, "blocks": 1, "degradation": "gaussian"}
     return GuidedCNN(**{**settings, **changes})
@@ -137,6 +143,7 @@ DETERMINISTIC = {
     "StudyCNN": tiny_cnn,
     "SRCNN": tiny_srcnn,
     "EDSR": tiny_edsr,
+    "FastCNN": tiny_fast,
     "GuidedCNN": tiny_guided,
     "SRResNet": tiny_srresnet,
     "SRGAN": tiny_srgan,

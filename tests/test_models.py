@@ -38,6 +38,7 @@ from hvae_sr.pictures import to_tensor
 from hvae_sr.training.recipes import PRESETS
 
 SCALES = (2, 3, 4)
+FROM_NOTHING = {"EDSR"}  # papers in which no interpolation stands beside the network
 every = pytest.mark.parametrize("name", TINY)
 generative = pytest.mark.parametrize("name", GENERATIVE)
 
@@ -99,7 +100,7 @@ def test_a_few_steps_of_training_lower_the_loss(name: str):
     assert sum(losses[-5:]) < sum(losses[:5])
 
 
-@every
+@pytest.mark.parametrize("name", sorted(TINY.keys() - FROM_NOTHING))
 def test_an_untrained_model_is_about_as_good_as_bicubic(name: str):
     model, (hr, lr) = TINY[name]().eval(), pair()
     classic = psnr(enlarge(lr, 4).clamp(0, 1), hr)
@@ -123,7 +124,7 @@ def test_consistent_answers_shrink_to_the_input(name: str, scale: int):
     answer = model.upscale(lr, consistent=True)
     assert model.degradation is not None
     assert psnr(model.degradation(answer), lr) >= 45
-    assert psnr(answer, model.upscale(lr)) > 15
+    assert name in FROM_NOTHING or psnr(answer, model.upscale(lr)) > 15
     if name in GENERATIVE:
         several = model.upscale(lr, num_samples=3, seed=0, consistent=True)
         assert several.shape == (2, 3, 3, 3 * scale, 5 * scale)

@@ -399,7 +399,7 @@ class TestFormat2:
     def old(self, folder: Path, model: SuperResolutionModel) -> Path:
         """A folder as format 2 had it."""
         model.save_pretrained(folder)
-        former = {"StudyCNN": "SRCNN"}
+        former = {"StudyCNN": "SRCNN", "FastCNN": "EDSR"}
 
         def older(config: dict[str, Any]) -> dict[str, Any]:
             config = {k: older(v) if isinstance(v, dict) else v for k, v in config.items()}

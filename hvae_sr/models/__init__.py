@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
     from hvae_sr.models.biva import BIVA
     from hvae_sr.models.edsr import EDSR
+    from hvae_sr.models.fast import FastCNN
     from hvae_sr.models.guided import GuidedCNN
     from hvae_sr.models.hvae import HVAE
     from hvae_sr.models.ladder import LadderVAE
@@ -29,6 +30,7 @@ __all__ = [
     "SRGAN",
     "SRVAE",
     "VAE",
+    "FastCNN",
     "GenerativeModel",
     "GuidedCNN",
     "LadderVAE",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MODULES = {
     "BIVA": "hvae_sr.models.biva",
     "EDSR": "hvae_sr.models.edsr",
+    "FastCNN": "hvae_sr.models.fast",
     "GuidedCNN": "hvae_sr.models.guided",
     "HVAE": "hvae_sr.models.hvae",
     "LadderVAE": "hvae_sr.models.ladder",

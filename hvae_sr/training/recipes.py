@@ -249,6 +249,15 @@ _PHOTO_CNN = Recipe(
     expand=True,
 )
 
+_EDSR = replace(
+    _PHOTO_CNN,
+    model="EDSR",
+    arguments={"scale": 4, "width": 32, "blocks": 8},
+    steps=20_000,
+    learning_rate=1e-3,
+    expand=False,
+)
+
 _PHOTO_HVAE = replace(
     _HVAE,
     arguments={
@@ -348,6 +357,26 @@ PRESETS: dict[str, Recipe] = {
         steps=20_000,
         crop=64,
         init="photo-cnn-x4",
+    ),
+    # what photo-cnn-x4 was before GuidedCNN
+    "fast-photo-x4": replace(
+        _PHOTO_CNN, model="FastCNN", arguments={"scale": 4, "width": 48, "blocks": 6}
+    ),
+    "edsr-photo-x4": _EDSR,
+    # the paper's two sizes, for GPUs: patches of 48 x 48 LR pixels, 300,000 steps
+    "edsr-photo-x4-baseline": replace(
+        _EDSR,
+        arguments={"scale": 4, "width": 64, "blocks": 16},
+        steps=300_000,
+        learning_rate=1e-4,
+        crop=192,
+    ),
+    "edsr-photo-x4-paper": replace(
+        _EDSR,
+        arguments={"scale": 4, "width": 256, "blocks": 32, "residual_scaling": 0.1},
+        steps=300_000,
+        learning_rate=1e-4,
+        crop=192,
     ),
     "photo-real-x4": replace(
         _PHOTO_CNN,
