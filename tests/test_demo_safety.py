@@ -212,7 +212,7 @@ def test_sweeping_goes_on_beside_serving(monkeypatch: pytest.MonkeyPatch) -> Non
             await asyncio.sleep(0.2)
 
     asyncio.run(serve())
-    assert len(swept) > 2 and swept[0] is blocks
+    assert sum(each is blocks for each in swept) > 2  # the page of other tests is swept too
 
 
 def test_empty_folders_go_with_their_files(tmp_path: Path) -> None:
@@ -263,3 +263,9 @@ def test_analytics_are_off(address: str) -> None:
 def test_sixteen_clients_at_once_get_their_own_pictures(address: str, tmp_path: Path) -> None:
     crowd = check.crowded(address, psutil.Process(), tmp_path, 2 * check.PEOPLE)
     assert len(crowd.right) == 2 * check.PEOPLE and all(crowd.right)
+
+
+def test_others_hardly_notice_the_worst_upload_known(address: str, tmp_path: Path) -> None:
+    usual, meanwhile, sentence = check.beside(address, tmp_path)
+    assert "more than 100 scans" in sentence
+    assert float(meanwhile.split()[0]) < 2 * float(usual.split()[0]) + 1  # on a busy machine

@@ -25,13 +25,13 @@ import runpy, sys, time
 from pathlib import Path
 import hvae_sr.demo
 from hvae_sr.inference.movies.enlarging import Enlarger
-from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.upscaling import Upscaler
 
 def work(*arguments, **options):
     Path(sys.argv[3]).touch()
     time.sleep(600)
 
-Enlarger.upscaled = SuperResolutionModel.explore = work
+Enlarger.upscaled = Upscaler.__call__ = work
 names = ("photo-cnn-x2", "biva-cifar10-x4")
 hvae_sr.demo.shelf = lambda: {name: hvae_sr.load(name) for name in names}
 runpy.run_path("app.py", run_name="__main__")
