@@ -160,6 +160,30 @@ def shaken(model: SuperResolutionModel, amount: float = 0.1) -> SuperResolutionM
     return model.eval()
 
 
+def objective(model: SuperResolutionModel, hr: Tensor, lr: Tensor) -> Tensor:
+    """What a training step sends back: the sum of what the model's players minimise."""
+    terms = model.loss(hr, lr)
+    return torch.stack([terms[term] for term in model.players()]).sum()
+
+
+def never_trained(model: SuperResolutionModel, batches: list[tuple[Tensor, Tensor]]) -> list[str]:
+    """Parameters with numbers whose gradient is exactly zero at every step, one a batch."""
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    trained = {name: torch.zeros_like(p, dtype=torch.bool) for name, p in model.named_parameters()}
+    for hr, lr in batches:
+        optimizer.zero_grad()
+        objective(model, hr, lr).backward()
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                trained[name] |= parameter.grad != 0
+        optimizer.step()
+    return [
+        f"{name}: {int((~moved).sum())} of {moved.numel()}"
+        for name, moved in trained.items()
+        if not moved.all()
+    ]
+
+
 def random_pictures(*shape: int, seed: int = 0) -> Tensor:
     """Noise in 256 values: the hardest picture there is."""
     return quantise(torch.rand(shape, generator=torch.Generator().manual_seed(seed)))

@@ -12,6 +12,8 @@ from conftest import (
     GENERATIVE,
     TINY,
     Nearest,
+    never_trained,
+    objective,
     psnr,
     random_pictures,
     same_weights,
@@ -39,12 +41,26 @@ from hvae_sr.training.recipes import PRESETS
 
 SCALES = (2, 3, 4)
 FROM_NOTHING = {"EDSR"}  # papers in which no interpolation stands beside the network
+
+
+def mended(name: str) -> Any:
+    """A class for a test of its weights; those that are known to hold idle ones must fail it."""
+    idle = pytest.mark.xfail(reason="some deterministic features are read by nobody", strict=True)
+    return pytest.param(name, marks=idle) if name == "LadderVAE" else name
+
+
 every = pytest.mark.parametrize("name", TINY)
 generative = pytest.mark.parametrize("name", GENERATIVE)
 
 
 def pair(scale: int = 4, n: int = 2) -> tuple[Tensor, Tensor]:
     hr = smooth_pictures(n, 3, 3 * scale, 5 * scale)
+    return hr, get_degradation("gaussian", scale)(hr)
+
+
+def noise_pair(scale: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Noise, which moves what smooth images leave at rest."""
+    hr = random_pictures(2, 3, 4 * scale, 4 * scale, seed=seed)
     return hr, get_degradation("gaussian", scale)(hr)
 
 
@@ -58,17 +74,41 @@ def test_forward_and_upscale_give_pictures_of_the_right_size(name: str, scale: i
     assert torch.allclose(model.upscale(lr), forward.clamp(0, 1), atol=1e-6)
 
 
-@every
+@pytest.mark.parametrize("name", [mended(name) for name in TINY])
 @pytest.mark.parametrize("scale", SCALES)
 def test_loss_is_scalars_and_trains_everything(name: str, scale: int):
+    """A number whose gradient is exactly zero at every one of a few steps never learns."""
     model, (hr, lr) = TINY[name](scale), pair(scale)
-    terms = model.loss(hr, lr)
+    terms, players = model.loss(hr, lr), model.players()
     assert all(term.ndim == 0 and torch.isfinite(term) for term in terms.values())
-    assert [key for key, term in terms.items() if term.requires_grad] == ["loss"]
-    terms["loss"].backward()
-    for key, parameter in model.named_parameters():
-        assert parameter.grad is not None, f"{key} is not trained"
-        assert torch.isfinite(parameter.grad).all(), key
+    assert [key for key, term in terms.items() if term.requires_grad] == list(players)
+    named = sorted(id(parameter) for player in players.values() for parameter in player)
+    assert named == sorted(map(id, model.parameters())), "each parameter has one player"
+    assert never_trained(model, [noise_pair(scale, seed) for seed in range(8)]) == []
+
+
+def test_a_weight_that_never_learns_is_found():
+    class Idle(Nearest):
+        def __init__(self, scale: int = 2, degradation: str = "area"):
+            super().__init__(scale, degradation)
+            self.idle = torch.nn.Parameter(torch.ones(2))
+
+        def forward(self, lr: Tensor) -> Tensor:
+            return super().forward(lr) + self.anchor + 0 * self.idle[0] + self.idle[1]
+
+    found = never_trained(Idle(), [noise_pair(2, seed) for seed in range(3)])
+    assert found == ["idle: 1 of 2"]
+
+
+@every
+def test_each_term_reaches_its_own_player_alone(name: str):
+    model, (hr, lr) = TINY[name](), pair()
+    shaken(model)
+    for term, player in model.players().items():
+        model.zero_grad()
+        model.loss(hr, lr)[term].backward()
+        reached = {id(p) for p in model.parameters() if p.grad is not None and p.grad.any()}
+        assert reached <= {id(parameter) for parameter in player}, term
 
 
 @every
@@ -78,7 +118,7 @@ def test_bfloat16_gives_finite_losses_and_gradients_close_to_those_of_float32(na
         torch.manual_seed(0)
         model, (hr, lr) = TINY[name](), pair()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-            loss = model.loss(hr, lr)["loss"]
+            loss = objective(model, hr, lr)
         loss.backward()
         assert loss.dtype == torch.float32
         assert all(torch.isfinite(p.grad).all() for p in model.parameters())
@@ -92,7 +132,7 @@ def test_a_few_steps_of_training_lower_the_loss(name: str):
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(25):
-        loss = model.loss(hr, lr)["loss"]
+        loss = objective(model, hr, lr)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

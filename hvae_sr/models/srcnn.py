@@ -20,6 +20,7 @@ from hvae_sr.nn.layers import BorderConv2d
 from hvae_sr.nn.resize import checked_enlargement, enlarge
 
 START = 1e-3  # standard deviation of the paper's first weights (section 4.1)
+ALIVE = 1e-2  # first biases: about twice the deviation of what such filters see in an image
 
 
 class SRCNN(SuperResolutionModel):
@@ -31,7 +32,8 @@ class SRCNN(SuperResolutionModel):
       paper's training nothing is padded, so that the output is smaller than the input, and the
       error is taken over its middle.
     - Weights start as the paper's noise of standard deviation 0.001 plus a path of ones that hands
-      Y through, so that training begins at bicubic and not at black.
+      Y through, so that training begins at bicubic and not at black; biases off this path start at
+      0.01 and not at 0, or half of the filters would be silent, and stay so.
     - Presets train with AdamW and one learning rate on random crops; the paper trains with SGD and
       momentum, the last layer at a tenth of the rate, on sub-images of 33 x 33 pixels.
 
@@ -82,10 +84,14 @@ class SRCNN(SuperResolutionModel):
 
 @torch.no_grad()
 def _start(conv: nn.Conv2d) -> nn.Conv2d:
-    """The paper's noise, and a one from the first channel's middle to the first channel."""
+    """The paper's noise, and a one from the first channel's middle to the first channel.
+
+    Images are positive: a filter whose weights have a negative sum passes no ReLU without a bias.
+    """
     nn.init.normal_(conv.weight, std=START)
     middle = conv.kernel_size[0] // 2
     conv.weight[0, 0, middle, middle] += 1
     assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
+    nn.init.constant_(conv.bias, ALIVE)
+    conv.bias[0] = 0
     return conv

@@ -40,6 +40,19 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Player:
+    """How one player of a model is trained, see `SuperResolutionModel.players`.
+
+    Args:
+        clip: largest norm of its gradient.
+        rate: its learning rate, in units of the recipe's.
+    """
+
+    clip: float
+    rate: float = 1.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A model and how to train it.
 
@@ -53,7 +66,8 @@ class Recipe:
         warmup_steps: steps of linear rise.
         final: share of the learning rate left at the end of the cosine.
         weight_decay: decoupled for AdamW, L2 for Adamax.
-        clip: largest gradient norm.
+        clip: largest gradient norm, of each player that `players` does not name.
+        players: settings of those players that need their own, by the term that they minimise.
         ema: decay of the averaged weights; it starts lower and rises to this.
         objective: the ELBO's weights, or None for models with a loss of their own.
         shrink: degradation applied to the pictures first, for models of LR pictures.
@@ -82,6 +96,7 @@ class Recipe:
     final: float = 0.02
     weight_decay: float = 0.0
     clip: float = 1.0
+    players: dict[str, Player] = field(default_factory=dict)
     ema: float = 0.998
     objective: Objective | None = None
     shrink: dict[str, Any] | None = None
@@ -105,6 +120,10 @@ class Recipe:
         rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
         cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
         return self.learning_rate * rise * (self.final + (1 - self.final) * cosine)
+
+    def player(self, term: str) -> Player:
+        """How the player that minimises a term of the loss is trained."""
+        return self.players.get(term, Player(self.clip))
 
     def loss_arguments(self, progress: float) -> dict[str, float]:
         return self.objective.at(progress) if self.objective else {}
@@ -305,8 +324,8 @@ PRESETS: dict[str, Recipe] = {
         _SRRESNET,
         model="SRGAN",
         steps=600,
-        # the norm is the discriminator's above all: only what would throw it off is clipped
-        clip=10.0,
+        # the discriminator's gradient is large: only what would throw it off is clipped
+        players={"discriminator": Player(clip=10.0)},
         init="srresnet-cifar10-x4",
     ),
     "vae-cifar10-x4": _VAE,
