@@ -23,7 +23,7 @@ from torch import Tensor
 
 from hvae_sr.errors import ModelError, PictureError
 from hvae_sr.models.base import SuperResolutionModel
-from hvae_sr.nn.latents import LatentSource
+from hvae_sr.nn.latents import Decode, LatentSource
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import quantise
 from hvae_sr.nn.windows import RAMP, smallest_tile, windows
@@ -38,12 +38,19 @@ class Count:
         self.inner, self.fails, self.sizes = model.draw, fails, []
         model.draw = self  # type: ignore[method-assign, assignment]
 
-    def __call__(self, lr: Tensor, samples: int, temperature: float, noise: Noise) -> Tensor:
+    def __call__(
+        self,
+        lr: Tensor,
+        samples: int,
+        temperature: float,
+        noise: Noise,
+        decode: Decode = "mean",
+    ) -> Tensor:
         self.sizes.append((len(lr) * samples, *lr.shape[-2:]))
         error = self.fails(lr, samples)
         if error is not None:
             raise error
-        return self.inner(lr, samples, temperature, noise)
+        return self.inner(lr, samples, temperature, noise, decode)
 
 
 def least(model: SuperResolutionModel) -> int:
