@@ -21,9 +21,11 @@ if TYPE_CHECKING:
         SRGAN,
         SRVAE,
         VAE,
+        FastCNN,
         GuidedCNN,
         LadderVAE,
         SRResNet,
+        StudyCNN,
     )
     from hvae_sr.models.base import SuperResolutionModel
     from hvae_sr.models.latent import GenerativeModel
@@ -33,6 +35,7 @@ _HOMES = {
     "BIVA": "models",
     "Degradation": "degradations",
     "EDSR": "models",
+    "FastCNN": "models",
     "GenerativeModel": "models",
     "GuidedCNN": "models",
     "HVAE": "models",
@@ -47,6 +50,7 @@ _HOMES = {
     "SRGAN": "models",
     "SRResNet": "models",
     "SRVAE": "models",
+    "StudyCNN": "models",
     "SuperResolutionModel": "models",
     "UpscaleOptions": "upscaling",
     "UpscaleOutput": "upscaling",
@@ -62,7 +66,9 @@ __all__ = [  # noqa: RUF022
     "load",
     "bundled",
     "SRCNN",
+    "StudyCNN",
     "EDSR",
+    "FastCNN",
     "GuidedCNN",
     "SRResNet",
     "SRGAN",

@@ -21,6 +21,8 @@ from hvae_sr.serialization import CONFIG, WEIGHTS
 TEXT_BYTES = 2**20
 TOLD = {"data": str, "images": int, "minutes": int | float, "hardware": str}
 _PACKAGE = Path(__file__).parent
+# Bundled models that had another name: the old name -> the one to load.
+RENAMED = {"srcnn-cifar10-x4": "study-cnn-cifar10-x4"}
 # In a wheel the shelf lies inside the package, in a checkout beside it.
 _SHELVES = (_PACKAGE / "model_cards", _PACKAGE.parent / "model_cards")
 
@@ -54,7 +56,7 @@ def load(
         HubError: when a hub refuses, is out of reach, or does not have it.
     """
     shelf = bundled()
-    source: str | Path = shelf.get(str(name_or_path), name_or_path)
+    source = _found(name_or_path)
     if not Path(source).is_dir() and not _is_repository(str(source)):
         raise ModelError(
             f"{str(name_or_path)!r} is no bundled model ({', '.join(shelf)}), no folder, and not "
@@ -63,6 +65,20 @@ def load(
     return SuperResolutionModel.from_pretrained(
         source, revision=revision, map_location=device, token=token
     )
+
+
+def _found(name_or_path: str | Path) -> str | Path:
+    """The folder of a bundled model, or what was given.
+
+    Raises:
+        ModelError: for a name that a bundled model had before.
+    """
+    name = str(name_or_path)
+    if name in RENAMED and not Path(name).is_dir():
+        raise ModelError(
+            f"the model {name!r} is called {RENAMED[name]!r} now: load it by that name"
+        )
+    return bundled().get(name, name_or_path)
 
 
 def _is_repository(name: str) -> bool:
@@ -104,7 +120,7 @@ def push(
         ModelError: for a folder that does not load, or a repository that is not `owner/name`.
         HubError: when the hub refuses or is out of reach; there is then no commit, not half of one.
     """
-    source = bundled().get(str(folder), Path(folder))
+    source = Path(_found(folder))
     if not source.is_dir():
         raise ModelError(f"{str(folder)!r} is no bundled model and no folder")
     if not _is_repository(repository):

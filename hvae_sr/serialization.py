@@ -42,18 +42,19 @@ def _from_1(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "hvae_sr_version": "0.1.0"}
 
 
-# The package's classes in format 2, which named no module and enlarged with a = -0.75 alone.
+# The package's classes in format 2, which named no module and enlarged with a = -0.75 alone: module
+# and class of today. `SRCNN` and `EDSR` were then other networks than those of the papers.
 _OF_FORMAT_2 = {
-    "BIVA": "biva",
-    "EDSR": "edsr",
-    "HVAE": "hvae",
-    "LadderVAE": "ladder",
-    "NVAE": "nvae",
-    "SRCNN": "srcnn",
-    "SRGAN": "srgan",
-    "SRResNet": "srgan",
-    "SRVAE": "srvae",
-    "VAE": "vae",
+    "BIVA": ("biva", "BIVA"),
+    "EDSR": ("fast", "FastCNN"),
+    "HVAE": ("hvae", "HVAE"),
+    "LadderVAE": ("ladder", "LadderVAE"),
+    "NVAE": ("nvae", "NVAE"),
+    "SRCNN": ("study", "StudyCNN"),
+    "SRGAN": ("srgan", "SRGAN"),
+    "SRResNet": ("srgan", "SRResNet"),
+    "SRVAE": ("srvae", "SRVAE"),
+    "VAE": ("vae", "VAE"),
 }
 _PARTS = ("lr_prior", "base_model")  # keys that hold the config of a model inside a model
 
@@ -70,10 +71,11 @@ def _from_2(config: dict[str, Any]) -> dict[str, Any]:
         if isinstance(config.get(part), dict):
             config[part] = _from_2(config[part])
     name = config.get("model_class")
-    file = _OF_FORMAT_2.get(name) if isinstance(name, str) else None
-    if file is None:
+    if not isinstance(name, str) or name not in _OF_FORMAT_2:
         return {**config, "model_module": INTERACTIVE}
-    return {"enlargement": "bicubic_075", **config, "model_module": f"hvae_sr.models.{file}"}
+    file, name = _OF_FORMAT_2[name]
+    described = {"model_module": f"hvae_sr.models.{file}", "model_class": name}
+    return {"enlargement": "bicubic_075", **config, **described}
 
 
 # From each older format to the next one: configs, and names of tensors of the package's classes.

@@ -185,10 +185,10 @@ def test_comparison_of_a_reference(page: sync_api.Page, photograph: Path) -> Non
     panel.locator("input[type=file]").first.set_input_files(photograph)
     panel.get_by_role("button", name="Remove Image").wait_for()
     panel.get_by_role("checkbox", name="high-resolution reference").press("Space")
-    panel.get_by_role("checkbox", name="srcnn-cifar10-x4").check()
+    panel.get_by_role("checkbox", name="study-cnn-cifar10-x4").check()
     panel.get_by_role("button", name="Compare").click()
     grid = panel.get_by_role("grid", name="Scores")
-    row = grid.get_by_role("row").filter(has_text="srcnn-cifar10-x4")
+    row = grid.get_by_role("row").filter(has_text="study-cnn-cifar10-x4")
     sync_api.expect(row).to_have_text(re.compile(r"\d\d\.\d\d\s*0\.\d{4}\s*\d\d\.\d.*gaussian"))
     sync_api.expect(grid.get_by_role("row").filter(has_text="bicubic")).not_to_have_count(0)
     answer = panel.get_by_role("button", name="photo-hvae-x4 · ")
@@ -210,7 +210,7 @@ def test_deterministic_model_hides_what_it_does_not_use(page: sync_api.Page) -> 
     temperature = page.get_by_role("spinbutton", name="Temperature").first
     sync_api.expect(temperature).to_be_visible()
     page.get_by_role("combobox", name="Model").first.click()
-    page.get_by_role("option", name="srcnn").first.click()
+    page.get_by_role("option", name="study-cnn").first.click()
     sync_api.expect(temperature).to_be_hidden()
     sync_api.expect(page.get_by_text("This model has one answer").first).to_be_visible()
 

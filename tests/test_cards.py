@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import Nearest, shaken, tiny_hvae, tiny_lr_prior, tiny_srcnn
+from conftest import Nearest, shaken, tiny_cnn, tiny_hvae, tiny_lr_prior
 from huggingface_hub import ModelCard
 from PIL import Image
 
@@ -100,7 +100,7 @@ class TestBundled:
     [
         Nearest(2),
         Nearest(3),
-        tiny_srcnn(4),
+        tiny_cnn(4),
         shaken(tiny_hvae(3)),
         tiny_hvae().with_lr_prior(tiny_lr_prior()),
     ],
@@ -129,7 +129,7 @@ def test_a_card_needs_its_notes(tmp_path: Path):
         card_text(tmp_path)
 
 
-@pytest.mark.parametrize("make", [tiny_srcnn, tiny_hvae, tiny_lr_prior, Nearest])
+@pytest.mark.parametrize("make", [tiny_cnn, tiny_hvae, tiny_lr_prior, Nearest])
 def test_a_fresh_model_has_an_honest_short_card(make):
     model = make()
     card = model.generate_model_card(model_name="mine")
@@ -151,7 +151,7 @@ def test_the_citation_is_that_of_the_project():
 
 
 def test_an_addressed_card_changes_its_snippet_only():
-    card = (BUNDLED["srcnn-cifar10-x4"] / "README.md").read_text()
+    card = (BUNDLED["study-cnn-cifar10-x4"] / "README.md").read_text()
     moved = cards.addressed(card, "me/it")
     before, after = card.splitlines(), moved.splitlines()
     differ = [(a, b) for a, b in zip(before, after, strict=True) if a != b]

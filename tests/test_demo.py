@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from conftest import refusal, tiny_srcnn
+from conftest import refusal, tiny_cnn
 from gradio_client import Client, handle_file
 from PIL import Image
 
@@ -225,7 +225,7 @@ def test_menus_say_what_models_score(tmp_path: Path, monkeypatch: pytest.MonkeyP
     unscored.mkdir()
     shutil.copytree(bundled()["photo-cnn-x4"], scored)
     monkeypatch.setattr(shared, "bundled", lambda: {"scored": scored, "unscored": unscored})
-    model = tiny_srcnn(scale=2)
+    model = tiny_cnn(scale=2)
     labels = [label for label, _ in shared.described(dict.fromkeys(["scored", "unscored"], model))]
     assert labels[1] == "unscored · x2"
     assert re.fullmatch(r"scored · x2 · Set5 3[01]\.\d\d dB", labels[0])

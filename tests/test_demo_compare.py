@@ -16,7 +16,7 @@ from hvae_sr.degradations import get_degradation
 from hvae_sr.demo import compare, shared
 from hvae_sr.evaluation.report import References, evaluate
 
-PHOTO, SMALL, HALF = "photo-cnn-x4", "srcnn-cifar10-x4", "photo-cnn-x2"
+PHOTO, SMALL, HALF = "photo-cnn-x4", "study-cnn-cifar10-x4", "photo-cnn-x2"
 
 Compare = Callable[..., tuple[list[dict], list[dict[str, Any]]]]
 

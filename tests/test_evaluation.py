@@ -12,9 +12,9 @@ from conftest import (
     GENERATIVE,
     random_pictures,
     shaken,
+    tiny_cnn,
     tiny_hvae,
     tiny_lr_prior,
-    tiny_srcnn,
     tiny_study_vae,
 )
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -126,7 +126,7 @@ def test_sharpness_is_a_share_of_all_pictures_energy():
 
 def test_bicubic_is_smoother_than_the_original_and_noise_is_sharper():
     references = report.References([smooth_pictures(4).mul(255).byte()], "smooth")
-    scores = report.evaluate(tiny_srcnn().eval(), references)["scores"]
+    scores = report.evaluate(tiny_cnn().eval(), references)["scores"]
     assert 0 < scores["bicubic"]["sharpness"] < scores["nearest"]["sharpness"]
 
 
@@ -214,7 +214,7 @@ def test_bits_of_x_are_the_sum_of_both_parts():
         assert bits["x"][key] == pytest.approx(bits["x given y"][key] + bits["y"][key] / 16)
 
 
-@pytest.mark.parametrize("model", [tiny_srcnn(), tiny_hvae(), tiny_study_vae()], ids=repr)
+@pytest.mark.parametrize("model", [tiny_cnn(), tiny_hvae(), tiny_study_vae()], ids=repr)
 def test_every_class_can_be_reported(model):
     references = report.References([random_pictures(2, 3, 16, 16)], "noise")
     result = report.evaluate(model.eval(), references, training=None)

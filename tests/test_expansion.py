@@ -13,14 +13,14 @@ from torch import nn
 import hvae_sr
 from hvae_sr.data import DeadLeaves
 from hvae_sr.errors import TrainingError
-from hvae_sr.models import EDSR, HVAE
+from hvae_sr.models import HVAE, FastCNN
 from hvae_sr.training import expansion
 from hvae_sr.training.loop import Options, Trainer
 from hvae_sr.training.recipes import Objective, Recipe
 
 PLAIN = {"scale": 2, "width": 8, "blocks": 2}
 RECIPE = Recipe(
-    model="EDSR",
+    model="FastCNN",
     arguments=PLAIN,
     steps=4,
     batch_size=4,
@@ -37,18 +37,18 @@ def trained(out: Path, recipe: Recipe, **options: object) -> Trainer:
 
 
 def test_the_merged_model_computes_what_the_expanded_one_does():
-    model = EDSR(**PLAIN)
+    model = FastCNN(**PLAIN)
     expansion.expand(model)
     merged = expansion.merged(model)
     lr = random_pictures(2, 3, 7, 9)
     assert torch.allclose(merged(lr), model(lr), atol=1e-6)
     assert {name for name, _ in merged.named_parameters()} == {
-        name for name, _ in EDSR(**PLAIN).named_parameters()
+        name for name, _ in FastCNN(**PLAIN).named_parameters()
     }
 
 
 def test_widening_a_trained_model_changes_nothing_it_computes():
-    model = EDSR(**PLAIN)
+    model = FastCNN(**PLAIN)
     lr = random_pictures(2, 3, 7, 9)
     before = model(lr)
     expansion.expand(model)
@@ -67,7 +67,7 @@ def test_an_expanded_weight_is_three_convolutions_in_a_row_beside_one():
 
 
 def test_merging_leaves_the_original_and_its_copies_in_training():
-    model = EDSR(**PLAIN)
+    model = FastCNN(**PLAIN)
     expansion.expand(model)
     average = copy.deepcopy(model)
     lr = random_pictures(1, 3, 6, 6)
@@ -92,23 +92,23 @@ def test_a_run_saves_the_plain_model_and_resumes_exactly(tmp_path: Path):
     trained(tmp_path / "parts", RECIPE, max_minutes=0).run()
     trained(tmp_path / "parts", RECIPE, resume=True).run()
     parts = hvae_sr.load(tmp_path / "parts" / "model")
-    assert isinstance(whole, EDSR)
+    assert isinstance(whole, FastCNN)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parts.state_dict()[name]), name
 
 
 class TestStartingFromATrainedModel:
     def test_tensors_that_fit_are_taken_over(self, tmp_path: Path):
-        source = EDSR(**{**PLAIN, "scale": 4})
+        source = FastCNN(**{**PLAIN, "scale": 4})
         source.save_pretrained(tmp_path / "source")
         recipe = replace(RECIPE, expand=False, init=str(tmp_path / "source"))
         run = trained(tmp_path / "run", recipe)
-        assert isinstance(run.model, EDSR)
+        assert isinstance(run.model, FastCNN)
         assert torch.equal(run.model.head.weight, source.head.weight)
         assert "10 of 12 tensors" in run.facts()["initialised_from"]
 
     def test_a_model_that_shares_nothing_is_refused(self, tmp_path: Path):
-        EDSR(scale=4, width=5, blocks=0).save_pretrained(tmp_path / "source")
+        FastCNN(scale=4, width=5, blocks=0).save_pretrained(tmp_path / "source")
         with pytest.raises(TrainingError, match="no tensor"):
             trained(tmp_path / "run", replace(RECIPE, init=str(tmp_path / "source")))
 
@@ -133,7 +133,7 @@ class TestRegression:
     )
 
     def test_the_network_gives_the_base_picture_and_stays_as_it_is(self, tmp_path: Path):
-        network = EDSR(**PLAIN)
+        network = FastCNN(**PLAIN)
         network.save_pretrained(tmp_path / "network")
         recipe = replace(self.RECIPE, regression=str(tmp_path / "network"))
         run = trained(tmp_path / "run", recipe)
@@ -143,11 +143,11 @@ class TestRegression:
         for name, value in network.state_dict().items():
             assert torch.equal(value, model.base_model.state_dict()[name])
 
-    def nested(self, network: EDSR | HVAE) -> dict[str, Any]:
+    def nested(self, network: FastCNN | HVAE) -> dict[str, Any]:
         return {"model_class": type(network).__name__, **network.config}
 
     def test_a_young_model_gives_the_picture_of_its_network(self):
-        young = HVAE(**self.RECIPE.arguments, base_model=self.nested(EDSR(**PLAIN)))
+        young = HVAE(**self.RECIPE.arguments, base_model=self.nested(FastCNN(**PLAIN)))
         bicubic = HVAE(**self.RECIPE.arguments)
         lr = random_pictures(1, 3, 6, 6)
         assert young.base_model is not None
@@ -158,12 +158,12 @@ class TestRegression:
 
     def test_a_network_for_another_task_is_refused(self):
         with pytest.raises(ValueError, match="same scale and degradation"):
-            other = self.nested(EDSR(**{**PLAIN, "scale": 4}))
+            other = self.nested(FastCNN(**{**PLAIN, "scale": 4}))
             HVAE(**self.RECIPE.arguments, base_model=other)
         with pytest.raises(ValueError, match="deterministic"):
             HVAE(**self.RECIPE.arguments, base_model=self.nested(HVAE(**self.RECIPE.arguments)))
 
     def test_a_deterministic_model_takes_none(self, tmp_path: Path):
-        EDSR(**PLAIN).save_pretrained(tmp_path / "network")
+        FastCNN(**PLAIN).save_pretrained(tmp_path / "network")
         with pytest.raises(TrainingError, match="no use for a regression"):
             trained(tmp_path / "run", replace(RECIPE, regression=str(tmp_path / "network")))

@@ -10,9 +10,9 @@ import torch
 from conftest import (
     random_pictures,
     shaken,
+    tiny_cnn,
     tiny_hvae,
     tiny_lr_prior,
-    tiny_srcnn,
     tiny_study_vae,
     tiny_vae,
 )
@@ -37,11 +37,11 @@ def _once(monkeypatch):
 def shelf(tmp_path, monkeypatch) -> Path:
     """A shelf with a CNN, a VAE without and an HVAE with p(y), the study's VAE, and a stranger."""
     models = {
-        "a-cnn": tiny_srcnn(),
+        "a-cnn": tiny_cnn(),
         "b-vae": tiny_vae(),
         "c-hvae": shaken(tiny_hvae()).with_lr_prior(tiny_lr_prior()),
         "d-study": tiny_study_vae(),
-        "photo": tiny_srcnn(degradation="bicubic"),
+        "photo": tiny_cnn(degradation="bicubic"),
     }
     for name, model in models.items():
         folder = tmp_path / "shelf" / name
@@ -101,7 +101,7 @@ def test_the_page_shows_every_comparable_model(shelf, references):
 
 def test_gflop_are_those_of_the_convolutions():
     """Twice the multiplications of every convolution, counted by hand with hooks."""
-    model, by_hand = tiny_srcnn().eval(), []
+    model, by_hand = tiny_cnn().eval(), []
 
     def count(conv: torch.nn.Conv2d, _: object, output: torch.Tensor) -> None:
         per_value = conv.weight[0].numel()
@@ -172,10 +172,10 @@ def test_a_stopped_run_keeps_what_is_done(shelf, references, monkeypatch):
 
 
 def test_fingerprints_tell_weights_apart_however_they_are_stored(tmp_path):
-    model = tiny_srcnn().half()
+    model = tiny_cnn().half()
     model.save_pretrained(tmp_path)
     assert fingerprint(hub.load(tmp_path)) == fingerprint(model)
-    assert fingerprint(shaken(tiny_srcnn())) != fingerprint(tiny_srcnn())
+    assert fingerprint(shaken(tiny_cnn())) != fingerprint(tiny_cnn())
 
 
 def test_a_shelf_without_thumbnails_is_said(tmp_path, monkeypatch, references):

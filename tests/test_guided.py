@@ -33,9 +33,11 @@ def test_a_block_is_its_equation():
 
 
 def test_the_released_size_costs_two_thirds_of_the_former_network():
-    from hvae_sr.models import EDSR
+    from hvae_sr.models import FastCNN
 
     def parameters(model: torch.nn.Module) -> int:
         return sum(parameter.numel() for parameter in model.parameters())
 
-    assert parameters(GuidedCNN(width=32, blocks=6)) < 0.66 * parameters(EDSR(width=48, blocks=6))
+    assert parameters(GuidedCNN(width=32, blocks=6)) < 0.66 * parameters(
+        FastCNN(width=48, blocks=6)
+    )

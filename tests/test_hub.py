@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import same_weights, shaken, tiny_hvae, tiny_srcnn
+from conftest import same_weights, shaken, tiny_cnn, tiny_hvae
 from hub_server import TOKEN, Hub, Repository, serving
 from huggingface_hub import constants
 from PIL import Image
@@ -142,7 +142,7 @@ class TestRoundTrip:
         self, hub: Hub, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         push(saved, "me/it")
-        tiny_srcnn().push_to_hub("me/fresh")
+        tiny_cnn().push_to_hub("me/fresh")
         Image.effect_noise((8, 6), 60).convert("RGB").save(tmp_path / "in.png")
         monkeypatch.chdir(tmp_path)
         for name in ("me/it", "me/fresh"):
@@ -185,14 +185,14 @@ class TestMixin:
         assert head(hub)["README.md"] == b"my own words"
 
     def test_scores_do_not_go_with_other_weights(self, hub: Hub):
-        model = shaken(hvae_sr.load("srcnn-cifar10-x4"), 0.01)
+        model = shaken(hvae_sr.load("study-cnn-cifar10-x4"), 0.01)
         model.push_to_hub("me/it")
         assert sorted(head(hub)) == ["README.md", CONFIG, WEIGHTS]
         assert "Not evaluated" in head(hub)["README.md"].decode()
 
     def test_failures_are_told_as_everywhere(self, hub: Hub):
         with pytest.raises(HubError, match="refuses the token"):
-            tiny_srcnn().push_to_hub("me/it", token="hf_wrong")
+            tiny_cnn().push_to_hub("me/it", token="hf_wrong")
         assert hub.repositories == {}
 
 
@@ -373,7 +373,7 @@ class TestInfo:
     def test_the_list_names_what_nobody_scored(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
     ):
-        tiny_srcnn().save_pretrained(tmp_path / "fresh")
+        tiny_cnn().save_pretrained(tmp_path / "fresh")
         monkeypatch.setattr("hvae_sr.hub._SHELVES", (tmp_path,))
         code, said, _ = run("list")
         assert code == 0 and "Not evaluated yet: fresh" in said

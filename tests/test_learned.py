@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import shaken, tiny_hvae, tiny_lr_prior, tiny_srcnn
+from conftest import shaken, tiny_cnn, tiny_hvae, tiny_lr_prior
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -102,7 +102,7 @@ def test_the_frechet_distance_agrees_with_torchmetrics():
 
 def test_metrics_stand_in_the_report_and_its_table(colours):
     names = ("feature-distance", "frechet-distance")
-    result = report.evaluate(tiny_srcnn().eval(), references(), metrics=names)
+    result = report.evaluate(tiny_cnn().eval(), references(), metrics=names)
     for scores in result["scores"].values():
         assert 0 < scores["feature-distance"] <= 1 and scores["frechet-distance"] > 0
     text = report.markdown(result)
@@ -116,14 +116,14 @@ def test_metrics_stand_in_the_report_and_its_table(colours):
 def test_batches_make_no_difference(colours):
     names = ("feature-distance", "frechet-distance")
     whole = report.References([DeadLeaves(32).batch(0, 0, 12).hr], "leaves")
-    model = tiny_srcnn().eval()
+    model = tiny_cnn().eval()
     a, b = (report.evaluate(model, each, metrics=names) for each in (whole, references()))
     for name in names:
         assert a["scores"]["model"][name] == pytest.approx(b["scores"]["model"][name], rel=1e-4)
 
 
 def test_none_is_measured_unasked(colours):
-    result = report.evaluate(tiny_srcnn().eval(), references(2))
+    result = report.evaluate(tiny_cnn().eval(), references(2))
     assert not {"feature-distance", "frechet-distance"} & set(result["scores"]["model"])
     assert learned.options(result) == "" and learned.columns(result) == []
 
@@ -162,8 +162,8 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(colours):
         report.evaluate(model, references(), metrics=["frechet-distance"], prior_samples=3)
     with pytest.raises(ModelError, match=r"no p\(y\)"):
         report.evaluate(model, references(), metrics=["frechet-distance"], prior_samples=8)
-    with pytest.raises(ModelError, match=r"SRCNN has no p\(x\)"):
-        report.evaluate(tiny_srcnn(), references(), metrics=["frechet-distance"], prior_samples=8)
+    with pytest.raises(ModelError, match=r"StudyCNN has no p\(x\)"):
+        report.evaluate(tiny_cnn(), references(), metrics=["frechet-distance"], prior_samples=8)
     sizes = [torch.zeros(4, 3, 32, 32), torch.zeros(4, 3, 16, 16)]
     panel = learned.Panel(["frechet-distance"], CPU, 12, "leaves")
     with pytest.raises(MetricError, match="one size only"):

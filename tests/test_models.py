@@ -12,14 +12,16 @@ from conftest import (
     GENERATIVE,
     TINY,
     Nearest,
+    never_trained,
+    objective,
     psnr,
     random_pictures,
     same_weights,
     shaken,
     smooth_pictures,
+    tiny_cnn,
     tiny_hvae,
     tiny_lr_prior,
-    tiny_srcnn,
     tiny_study_vae,
     tiny_vae,
 )
@@ -38,12 +40,27 @@ from hvae_sr.pictures import to_tensor
 from hvae_sr.training.recipes import PRESETS
 
 SCALES = (2, 3, 4)
+FROM_NOTHING = {"EDSR"}  # papers in which no interpolation stands beside the network
+
+
+def mended(name: str) -> Any:
+    """A class for a test of its weights; those that are known to hold idle ones must fail it."""
+    idle = pytest.mark.xfail(reason="some deterministic features are read by nobody", strict=True)
+    return pytest.param(name, marks=idle) if name == "LadderVAE" else name
+
+
 every = pytest.mark.parametrize("name", TINY)
 generative = pytest.mark.parametrize("name", GENERATIVE)
 
 
 def pair(scale: int = 4, n: int = 2) -> tuple[Tensor, Tensor]:
     hr = smooth_pictures(n, 3, 3 * scale, 5 * scale)
+    return hr, get_degradation("gaussian", scale)(hr)
+
+
+def noise_pair(scale: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Noise, which moves what smooth images leave at rest."""
+    hr = random_pictures(2, 3, 4 * scale, 4 * scale, seed=seed)
     return hr, get_degradation("gaussian", scale)(hr)
 
 
@@ -57,17 +74,41 @@ def test_forward_and_upscale_give_pictures_of_the_right_size(name: str, scale: i
     assert torch.allclose(model.upscale(lr), forward.clamp(0, 1), atol=1e-6)
 
 
-@every
+@pytest.mark.parametrize("name", [mended(name) for name in TINY])
 @pytest.mark.parametrize("scale", SCALES)
 def test_loss_is_scalars_and_trains_everything(name: str, scale: int):
+    """A number whose gradient is exactly zero at every one of a few steps never learns."""
     model, (hr, lr) = TINY[name](scale), pair(scale)
-    terms = model.loss(hr, lr)
+    terms, players = model.loss(hr, lr), model.players()
     assert all(term.ndim == 0 and torch.isfinite(term) for term in terms.values())
-    assert [key for key, term in terms.items() if term.requires_grad] == ["loss"]
-    terms["loss"].backward()
-    for key, parameter in model.named_parameters():
-        assert parameter.grad is not None, f"{key} is not trained"
-        assert torch.isfinite(parameter.grad).all(), key
+    assert [key for key, term in terms.items() if term.requires_grad] == list(players)
+    named = sorted(id(parameter) for player in players.values() for parameter in player)
+    assert named == sorted(map(id, model.parameters())), "each parameter has one player"
+    assert never_trained(model, [noise_pair(scale, seed) for seed in range(8)]) == []
+
+
+def test_a_weight_that_never_learns_is_found():
+    class Idle(Nearest):
+        def __init__(self, scale: int = 2, degradation: str = "area"):
+            super().__init__(scale, degradation)
+            self.idle = torch.nn.Parameter(torch.ones(2))
+
+        def forward(self, lr: Tensor) -> Tensor:
+            return super().forward(lr) + self.anchor + 0 * self.idle[0] + self.idle[1]
+
+    found = never_trained(Idle(), [noise_pair(2, seed) for seed in range(3)])
+    assert found == ["idle: 1 of 2"]
+
+
+@every
+def test_each_term_reaches_its_own_player_alone(name: str):
+    model, (hr, lr) = TINY[name](), pair()
+    shaken(model)
+    for term, player in model.players().items():
+        model.zero_grad()
+        model.loss(hr, lr)[term].backward()
+        reached = {id(p) for p in model.parameters() if p.grad is not None and p.grad.any()}
+        assert reached <= {id(parameter) for parameter in player}, term
 
 
 @every
@@ -77,7 +118,7 @@ def test_bfloat16_gives_finite_losses_and_gradients_close_to_those_of_float32(na
         torch.manual_seed(0)
         model, (hr, lr) = TINY[name](), pair()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-            loss = model.loss(hr, lr)["loss"]
+            loss = objective(model, hr, lr)
         loss.backward()
         assert loss.dtype == torch.float32
         assert all(torch.isfinite(p.grad).all() for p in model.parameters())
@@ -91,7 +132,7 @@ def test_a_few_steps_of_training_lower_the_loss(name: str):
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(25):
-        loss = model.loss(hr, lr)["loss"]
+        loss = objective(model, hr, lr)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -99,7 +140,7 @@ def test_a_few_steps_of_training_lower_the_loss(name: str):
     assert sum(losses[-5:]) < sum(losses[:5])
 
 
-@every
+@pytest.mark.parametrize("name", sorted(TINY.keys() - FROM_NOTHING))
 def test_an_untrained_model_is_about_as_good_as_bicubic(name: str):
     model, (hr, lr) = TINY[name]().eval(), pair()
     classic = psnr(enlarge(lr, 4).clamp(0, 1), hr)
@@ -123,7 +164,7 @@ def test_consistent_answers_shrink_to_the_input(name: str, scale: int):
     answer = model.upscale(lr, consistent=True)
     assert model.degradation is not None
     assert psnr(model.degradation(answer), lr) >= 45
-    assert psnr(answer, model.upscale(lr)) > 15
+    assert name in FROM_NOTHING or psnr(answer, model.upscale(lr)) > 15
     if name in GENERATIVE:
         several = model.upscale(lr, num_samples=3, seed=0, consistent=True)
         assert several.shape == (2, 3, 3, 3 * scale, 5 * scale)
@@ -208,24 +249,24 @@ class TestSamples:
                 model.upscale(lr, **wrong)
 
 
-class TestSrcnn:
+class TestStudyCnn:
     def test_a_list_of_one_is_its_one_answer(self):
-        model, (_, lr) = tiny_srcnn().eval(), pair()
+        model, (_, lr) = tiny_cnn().eval(), pair()
         assert torch.equal(model.upscale(lr, num_samples=1)[:, 0], model.upscale(lr))
 
     @pytest.mark.parametrize("wrong", [{"num_samples": 2}, {"temperature": 0.5}])
     def test_has_one_answer_only(self, wrong: dict[str, Any]):
         with pytest.raises(ValueError, match="one answer"):
-            tiny_srcnn().upscale(pair()[1], **wrong)
+            tiny_cnn().upscale(pair()[1], **wrong)
 
     @pytest.mark.parametrize(("scale", "widths"), [(4, [8]), (4, [8, 8]), (4, [8, 8, 4]), (3, [8])])
     def test_levels_may_be_folded_into_the_last(self, scale: int, widths: list[int]):
-        model = tiny_srcnn(scale, widths=widths, blocks=[1] * len(widths))
+        model = tiny_cnn(scale, widths=widths, blocks=[1] * len(widths))
         assert model(torch.rand(1, 3, 2, 3)).shape == (1, 3, 2 * scale, 3 * scale)
 
     def test_more_levels_than_upscaling_steps_are_refused(self):
         with pytest.raises(ValueError, match="level"):
-            tiny_srcnn(2, widths=[8, 8, 8], blocks=[1, 1, 1])
+            tiny_cnn(2, widths=[8, 8, 8], blocks=[1, 1, 1])
 
 
 class TestArguments:
@@ -235,7 +276,7 @@ class TestArguments:
         with pytest.raises(ValueError, match=r"scale|degradation"):
             TINY[name](**wrong)
 
-    @pytest.mark.parametrize("maker", [tiny_srcnn, tiny_vae, tiny_hvae])
+    @pytest.mark.parametrize("maker", [tiny_cnn, tiny_vae, tiny_hvae])
     def test_unknown_cells_are_refused(self, maker: Any):
         with pytest.raises(ValueError, match="cell"):
             maker(cell="round")
@@ -264,8 +305,8 @@ class TestArguments:
         [
             (tiny_vae, {"sigma": torch.tensor(0.5)}),
             (tiny_hvae, {"mixtures": torch.tensor(2)}),
-            (tiny_srcnn, {"widths": {8: 8}.values()}),
-            (tiny_srcnn, {"cell": Path("plain")}),
+            (tiny_cnn, {"widths": {8: 8}.values()}),
+            (tiny_cnn, {"cell": Path("plain")}),
         ],
     )
     def test_what_json_cannot_hold_is_refused(self, maker: Any, wrong: dict[str, Any]):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from conftest import tiny_srcnn
+from conftest import tiny_cnn
 from torch import Tensor
 
 from hvae_sr.data import DeadLeaves
@@ -88,7 +88,7 @@ def test_autocast_and_gradients_do_not_touch_what_is_measured(network):
 def test_evaluate_takes_both_distances_of_this_network(network):
     images = DeadLeaves(32).batch(0, 0, 4).hr
     references = report.References([images], "leaves")
-    model = tiny_srcnn().eval()
+    model = tiny_cnn().eval()
     result = report.evaluate(model, references, metrics=["feature-distance"])
     hr = images.float() / 255
     bicubic = quantise(interpolations(model.degradation(hr), model.degradation)["bicubic"])

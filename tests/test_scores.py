@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import Nearest, shaken, tiny_hvae, tiny_srcnn
+from conftest import Nearest, shaken, tiny_cnn, tiny_hvae
 from PIL import Image
 from skimage.color import rgb2ycbcr
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -19,6 +19,7 @@ from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import DataError, ModelError
 from hvae_sr.evaluation import cards, metrics, report, showcase
 from hvae_sr.evaluation.baselines import bicubic
+from hvae_sr.nn.colour import luma
 from hvae_sr.nn.resize import quantise
 
 BENCHMARK = Path(__file__).parent.parent.parent / "shared" / "data" / "photos" / "benchmark"
@@ -122,8 +123,8 @@ def test_the_wrong_conventions_would_give_other_figures():
 
 def test_luma_is_sixteen_for_black_and_235_for_white():
     black, white = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
-    assert metrics.luma(black).mul(255).round().unique().tolist() == [16]
-    assert metrics.luma(white).mul(255).round().unique().tolist() == [235]
+    assert luma(black).mul(255).round().unique().tolist() == [16]
+    assert luma(white).mul(255).round().unique().tolist() == [235]
 
 
 def test_borders_do_not_count():
@@ -211,7 +212,7 @@ def test_bits_of_photographs_come_from_their_middle():
 def test_several_data_sets_make_one_report(tmp_path, monkeypatch, capsys):
     write_folder(tmp_path / "set5", (40, 36))
     write_folder(tmp_path / "mine", (36, 40), (40, 40))
-    tiny_srcnn(degradation="bicubic").save_pretrained(tmp_path / "model")
+    tiny_cnn(degradation="bicubic").save_pretrained(tmp_path / "model")
     arguments = ["evaluate", tmp_path / "model", "--data", "set5", "--data", "mine"]
     arguments += ["--data-root", tmp_path, "--out", tmp_path / "results"]
     monkeypatch.setattr(sys, "argv", ["hvae-sr", *map(str, arguments)])
@@ -232,7 +233,7 @@ def test_two_data_sets_of_one_name_are_refused_before_any_work(tmp_path):
     folders = [write_folder(tmp_path / side / "val", (40, 40)) for side in "ab"]
     references = [report.load_references(str(folder), 2) for folder in folders]
     with pytest.raises(DataError, match="same name"):
-        report.evaluate_all(tiny_srcnn(2), references)
+        report.evaluate_all(tiny_cnn(2), references)
 
 
 FACTS = {
@@ -265,7 +266,7 @@ def model_folder(folder: Path, model, *names: str) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "make"),
-    [("photo-cnn", lambda: tiny_srcnn(degradation="bicubic")), ("photo-hvae", photo_model)],
+    [("photo-cnn", lambda: tiny_cnn(degradation="bicubic")), ("photo-hvae", photo_model)],
 )
 def test_a_card_of_photographs_shows_every_set(name, make, tmp_path):
     folder = model_folder(tmp_path / name, make().eval(), "Set5", "BSD100")
@@ -292,9 +293,9 @@ def test_a_card_of_photographs_shows_every_set(name, make, tmp_path):
 
 def test_the_table_of_photographs_puts_models_below_bicubic_at_their_scale(tmp_path):
     models = {
-        "a-x2": tiny_srcnn(2, degradation="bicubic").eval(),
+        "a-x2": tiny_cnn(2, degradation="bicubic").eval(),
         "b-hvae-x4": photo_model(),
-        "c-x4": tiny_srcnn(4, degradation="bicubic").eval(),
+        "c-x4": tiny_cnn(4, degradation="bicubic").eval(),
     }
     results = {}
     for name, model in models.items():
@@ -320,7 +321,7 @@ def test_the_table_of_photographs_puts_models_below_bicubic_at_their_scale(tmp_p
 
 
 def test_a_showcase_of_photographs_draws_any_two_models(tmp_path):
-    tiny_srcnn(degradation="bicubic").save_pretrained(tmp_path / "cnn")
+    tiny_cnn(degradation="bicubic").save_pretrained(tmp_path / "cnn")
     photo_model().save_pretrained(tmp_path / "hvae")
     models = {"cnn": str(tmp_path / "cnn"), "hvae": str(tmp_path / "hvae")}
     sheet = np.asarray(showcase.draw("photographs", **models))
@@ -339,7 +340,7 @@ def test_a_showcase_of_photographs_draws_any_two_models(tmp_path):
 
 
 def test_a_showcase_refuses_models_that_do_not_belong_together(tmp_path):
-    tiny_srcnn(2, degradation="bicubic").save_pretrained(tmp_path / "cnn")
+    tiny_cnn(2, degradation="bicubic").save_pretrained(tmp_path / "cnn")
     photo_model().save_pretrained(tmp_path / "hvae")
     cnn, hvae = str(tmp_path / "cnn"), str(tmp_path / "hvae")
     with pytest.raises(ModelError, match="same scale"):

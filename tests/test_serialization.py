@@ -18,9 +18,9 @@ from conftest import (
     random_pictures,
     same_weights,
     shaken,
+    tiny_cnn,
     tiny_hvae,
     tiny_lr_prior,
-    tiny_srcnn,
     tiny_vae,
 )
 from huggingface_hub import HfApi
@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 import hvae_sr
 from hvae_sr import serialization
 from hvae_sr.errors import ModelError
-from hvae_sr.models import HVAE, SRCNN, VAE, hierarchy
+from hvae_sr.models import HVAE, VAE, StudyCNN, hierarchy
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import MODELS
 
@@ -98,8 +98,8 @@ class TestRoundTrip:
 
     def test_saving_into_the_current_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.chdir(tmp_path)
-        tiny_srcnn().save_pretrained(".")
-        assert isinstance(hvae_sr.load(tmp_path), SRCNN)
+        tiny_cnn().save_pretrained(".")
+        assert isinstance(hvae_sr.load(tmp_path), StudyCNN)
 
     def test_pushing_uploads_a_whole_folder(self, monkeypatch: pytest.MonkeyPatch):
         pushed: dict[str, bytes] = {}
@@ -113,9 +113,9 @@ class TestRoundTrip:
 
         monkeypatch.setattr(HfApi, "create_repo", lambda self, **kwargs: Url)
         monkeypatch.setattr(HfApi, "upload_folder", upload)
-        assert tiny_srcnn().push_to_hub("owner/name") == "done"
+        assert tiny_cnn().push_to_hub("owner/name") == "done"
         assert sorted(pushed) == ["README.md", CONFIG, WEIGHTS]
-        assert json.loads(pushed[CONFIG])["model_class"] == "SRCNN"
+        assert json.loads(pushed[CONFIG])["model_class"] == "StudyCNN"
 
     @pytest.mark.parametrize(
         "dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn]
@@ -220,7 +220,7 @@ class TestBrokenConfig:
     def test_wrong_class(self, saved: Path):
         refused(saved, CONFIG, "HVAE", "VAE", cls=VAE)
         with pytest.raises(ModelError, match=r"hvae_sr\.load"):
-            SRCNN.from_pretrained(saved)
+            StudyCNN.from_pretrained(saved)
 
     @pytest.mark.parametrize(
         "value",
@@ -260,7 +260,7 @@ class TestBrokenConfig:
             {"likelihood": {}},
             {"lr_prior": 3},
             {"lr_prior": "HVAE"},
-            {"lr_prior": {"model_class": "SRCNN"}},
+            {"lr_prior": {"model_class": "StudyCNN"}},
             {"lr_prior": {"model_class": "HVAE", "sharpness": 3}},
             {"mixtures": 0},
         ],
@@ -270,7 +270,7 @@ class TestBrokenConfig:
         refused(edit(saved, **changes), str(saved))
 
     def test_a_dictionary_in_the_place_of_a_list(self, tmp_path: Path):
-        tiny_srcnn().save_pretrained(tmp_path / "model")
+        tiny_cnn().save_pretrained(tmp_path / "model")
         refused(edit(tmp_path / "model", widths={"a": 1, "b": 2}), CONFIG)
 
     def test_a_few_bytes_cannot_ask_for_thousands_of_layers(
@@ -399,10 +399,12 @@ class TestFormat2:
     def old(self, folder: Path, model: SuperResolutionModel) -> Path:
         """A folder as format 2 had it."""
         model.save_pretrained(folder)
+        former = {"StudyCNN": "SRCNN", "FastCNN": "EDSR"}
 
         def older(config: dict[str, Any]) -> dict[str, Any]:
             config = {k: older(v) if isinstance(v, dict) else v for k, v in config.items()}
             del config["model_module"]
+            config["model_class"] = former.get(config["model_class"], config["model_class"])
             assert config.pop("enlargement", "bicubic_075") == "bicubic_075"
             if "base_model" in config:
                 config["regression"] = config.pop("base_model")
@@ -422,7 +424,7 @@ class TestFormat2:
 
     def test_a_model_with_parts_gives_what_it_gave(self, tmp_path: Path):
         sharper = {"enlargement": "bicubic_075"}
-        base = shaken(tiny_srcnn(**sharper))
+        base = shaken(tiny_cnn(**sharper))
         model = shaken(tiny_hvae(base_model=base.full_config, **sharper))
         assert isinstance(model, HVAE)
         model = model.with_lr_prior(tiny_lr_prior(**sharper))
@@ -435,11 +437,11 @@ class TestFormat2:
         assert same_weights(hvae_sr.load(tmp_path / "new"), model)
 
     def test_the_enlargement_matters(self, tmp_path: Path):
-        model = tiny_srcnn(enlargement="bicubic_075").eval()
+        model = tiny_cnn(enlargement="bicubic_075").eval()
         loaded = hvae_sr.load(self.old(tmp_path / "old", model))
         lr = random_pictures(1, 3, 4, 5)
         assert torch.equal(loaded.upscale(lr), model.upscale(lr))
-        assert not torch.allclose(tiny_srcnn().upscale(lr), model.upscale(lr), atol=1e-3)
+        assert not torch.allclose(tiny_cnn().upscale(lr), model.upscale(lr), atol=1e-3)
 
     def test_a_class_of_ones_own_is_known_by_its_name(self, tmp_path: Path):
         Nearest(2).save_pretrained(tmp_path / "mine")
@@ -447,7 +449,7 @@ class TestFormat2:
         assert isinstance(hvae_sr.load(tmp_path / "mine"), Nearest)
 
     def test_a_card_stays_with_weights_that_only_got_other_names(self, tmp_path: Path):
-        base = tiny_srcnn(enlargement="bicubic_075")
+        base = tiny_cnn(enlargement="bicubic_075")
         model = tiny_hvae(base_model=base.full_config, enlargement="bicubic_075")
         (self.old(tmp_path / "old", model) / "README.md").write_text("my own words")
         hvae_sr.load(tmp_path / "old").save_pretrained(tmp_path / "new")
@@ -508,7 +510,7 @@ class TestAtomicSaving:
     ):
         monkeypatch.setattr("hvae_sr.serialization.os.fsync", self.fail)
         with pytest.raises(OSError, match="No space"):
-            tiny_srcnn().save_pretrained(tmp_path / "new" / "model")
+            tiny_cnn().save_pretrained(tmp_path / "new" / "model")
         assert not list((tmp_path / "new").iterdir())
 
 

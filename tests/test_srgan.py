@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from accelerate.state import AcceleratorState
 from conftest import (
+    objective,
     random_pictures,
     same_weights,
     shaken,
@@ -23,12 +24,13 @@ from torch import Tensor, nn
 import hvae_sr
 from hvae_sr.data import DeadLeaves
 from hvae_sr.degradations import get_degradation
+from hvae_sr.errors import TrainingError
 from hvae_sr.evaluation.ablation import shown
 from hvae_sr.evaluation.family import TASK
 from hvae_sr.models import SRGAN, VAE
 from hvae_sr.nn.discriminator import Adversary, Discriminator
 from hvae_sr.training.loop import Options, Trainer
-from hvae_sr.training.recipes import PRESETS, Recipe
+from hvae_sr.training.recipes import PRESETS, Player, Recipe
 
 
 def pair(scale: int = 4) -> tuple[Tensor, Tensor]:
@@ -139,7 +141,7 @@ class TestSrgan:
         twin, model = tiny_srresnet(), tiny_srgan(adversarial_weight=0.0)
         model.load_state_dict(twin.state_dict(), strict=False)
         for network in (twin, model):
-            network.loss(hr, lr)["loss"].backward()
+            objective(network, hr, lr).backward()
         learnt = dict(model.named_parameters())
         for name, parameter in twin.named_parameters():
             assert torch.equal(parameter.grad, learnt[name].grad), name
@@ -175,7 +177,7 @@ class TestSrgan:
                 hr = random_pictures(4, 3, 16, 16, seed=step)
                 played.append(network.loss(hr, shrink(hr)))
                 optimizer.zero_grad()
-                played[-1]["loss"].backward()
+                sum(played[-1][term] for term in network.players()).backward()
                 optimizer.step()
         hr = random_pictures(8, 3, 16, 16, seed=-1)
         there = high_frequencies(hr)
@@ -199,6 +201,84 @@ class TestSrgan:
         run = trained(tmp_path, preset(name, steps=3), precision)
         assert (run.step, run.skipped) == (3, 0)
         assert all(torch.isfinite(parameter).all() for parameter in run.model.parameters())
+
+
+class TestTwoPlayers:
+    """The trainer gives each player an optimiser's group, a learning rate and a clip norm."""
+
+    def run(self, out: Path, **changes: Any) -> Trainer:
+        recipe = preset("srgan-cifar10-x4", steps=4, warmup_steps=0, **changes)
+        options = Options(out, save_every=2, log_every=2)
+        return Trainer(recipe, DeadLeaves(32), options, "pytest")
+
+    def gradients(self, run: Trainer) -> dict[str, Tensor]:
+        """Norm of what each player's optimiser is handed at a step."""
+        seen: dict[str, Tensor] = {}
+        step = run.optimizer.step
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            for term, group in zip(run.players, run.optimizer.param_groups, strict=True):
+                seen[term] = torch.stack([p.grad.norm() for p in group["params"]]).norm()
+            return step(*args, **kwargs)
+
+        run.optimizer.step = watched
+        run.train_step()
+        return seen
+
+    def test_each_is_clipped_to_its_own_norm(self, tmp_path: Path):
+        opponent = {"discriminator": Player(clip=2e-3)}
+        run = self.run(tmp_path, clip=1e-3, players=opponent)
+        found = {term: float(norm) for term, norm in self.gradients(run).items()}
+        assert found == pytest.approx({"loss": 1e-3, "discriminator": 2e-3}, rel=1e-2)
+
+    def test_a_loud_discriminator_does_not_slow_the_generator(self, tmp_path: Path):
+        """Of one norm for both, a small clip would leave the generator next to nothing."""
+        norms = [
+            self.gradients(self.run(tmp_path / str(clip), players={"discriminator": Player(clip)}))
+            for clip in (1e-6, 1e6)
+        ]
+        assert torch.equal(norms[0]["loss"], norms[1]["loss"])
+        assert norms[0]["discriminator"] < 1e-5 < norms[1]["discriminator"]
+
+    def test_each_has_its_own_learning_rate(self, tmp_path: Path):
+        run = self.run(tmp_path, players={"discriminator": Player(clip=1.0, rate=0.0)})
+        before = {name: value.clone() for name, value in run.model.state_dict().items()}
+        run.train_step()
+        moved = {
+            name for name, value in run.model.state_dict().items() if not value.equal(before[name])
+        }
+        assert moved == {name for name in before if not name.startswith("adversary.")}
+        rates = [group["lr"] for group in run.optimizer.param_groups]
+        assert rates == [run.recipe.learning_rate_at(0, 0.0), 0.0]
+
+    def test_resumes_exactly(self, tmp_path: Path):
+        whole = self.run(tmp_path / "whole")
+        whole.run()
+        options = replace(whole.options, out=tmp_path / "parts", max_minutes=0.0)
+        Trainer(whole.recipe, DeadLeaves(32), options, "pytest").run()
+        options = replace(options, max_minutes=None, resume=True)
+        resumed = Trainer(whole.recipe, DeadLeaves(32), options, "pytest")
+        assert resumed.step == 1
+        resumed.run()
+        assert same_weights(resumed.model, whole.model)
+        assert same_weights(resumed.ema.model, whole.ema.model)
+
+    def test_both_losses_and_norms_are_logged(self, tmp_path: Path):
+        terms, finite = self.run(tmp_path).train_step()
+        assert bool(finite)
+        norms = {"gradient_norm", "discriminator_gradient_norm"}
+        assert {"loss", "discriminator", "real", "fake"} | norms <= terms.keys()
+        assert not any(value.requires_grad for value in terms.values())
+
+    def test_settings_for_nobody_are_refused(self, tmp_path: Path):
+        recipe = preset("srresnet-cifar10-x4", players={"discriminator": Player(clip=1.0)})
+        with pytest.raises(TrainingError, match="'discriminator', but a SRResNet trains loss"):
+            Trainer(recipe, DeadLeaves(32), Options(tmp_path), "pytest")
+
+    def test_a_loss_on_features_is_refused(self, tmp_path: Path):
+        options = Options(tmp_path, features=tmp_path / "none.pth")
+        with pytest.raises(TrainingError, match="without a discriminator"):
+            Trainer(preset("srgan-cifar10-x4"), DeadLeaves(32), options, "pytest")
 
 
 def test_the_bundled_srgan_has_more_of_the_originals_detail_than_its_bundled_twin():

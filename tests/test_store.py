@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Nearest, random_pictures, smooth_pictures, tiny_hvae, tiny_srcnn
+from conftest import Nearest, random_pictures, smooth_pictures, tiny_cnn, tiny_hvae
 from PIL import Image, features
 
 from hvae_sr import cli
@@ -78,7 +78,7 @@ def invoke(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_any_size_comes_back_exactly(size, scale):
-    model = tiny_srcnn(scale=scale).eval()
+    model = tiny_cnn(scale=scale).eval()
     image = photo(*size)
     small, shrunk = shrink(image, model)
     assert small.size == (-(-size[0] // scale), -(-size[1] // scale)) == shrunk.size
@@ -133,14 +133,14 @@ def test_the_small_picture_is_the_models_own_degradation(name):
 @pytest.mark.parametrize("name", ["area", "bicubic", "gaussian"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_a_consistent_answer_shrinks_to_what_was_stored(size, name):
-    model = tiny_srcnn(degradation=name).eval()
+    model = tiny_cnn(degradation=name).eval()
     small, shrunk = shrink(to_image(random_pictures(3, size[1], size[0])), model)
     again, _ = shrink(restore(small, model, shrunk, consistent=True), model)
     assert np.abs(levels(again) - levels(small)).max() <= 1
 
 
 def test_without_consistency_an_untrained_model_shrinks_to_something_else():
-    model = tiny_srcnn().eval()
+    model = tiny_cnn().eval()
     torch.nn.init.constant_(list(model.parameters())[-1], 0.3)
     small, shrunk = shrink(photo(33, 21), model)
     again, _ = shrink(restore(small, model, shrunk), model)
@@ -288,7 +288,7 @@ def test_a_bundled_model_is_found_by_its_record(tmp_path):
     photo(9, 6).save(tmp_path / "in.png")
     from hvae_sr import load
 
-    shrink_file(tmp_path / "in.png", tmp_path / "small.png", load("srcnn-cifar10-x4"))
+    shrink_file(tmp_path / "in.png", tmp_path / "small.png", load("study-cnn-cifar10-x4"))
     restore_file(tmp_path / "small.png", tmp_path / "back.png")
     assert Image.open(tmp_path / "back.png").size == (9, 6)
 

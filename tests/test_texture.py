@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from conftest import shaken, tiny_hvae, tiny_srcnn
+from conftest import shaken, tiny_cnn, tiny_hvae
 from torch import Tensor
 
 from hvae_sr.data import DeadLeaves
@@ -141,6 +141,6 @@ def test_reports_of_generative_models_show_texture_and_calibration():
 
 def test_reports_of_models_of_one_answer_and_older_reports_do_not():
     references = report.References([DeadLeaves(32).batch(0, 0, 1).hr], "leaves")
-    results = report.evaluate(tiny_srcnn().eval(), references)
+    results = report.evaluate(tiny_cnn().eval(), references)
     assert "texture" not in results and "Calibration" not in report.markdown(results)
     assert texture.markdown({"samples": 8, "sample_deviation": 1.0}) == []

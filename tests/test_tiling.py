@@ -12,9 +12,9 @@ from conftest import (
     random_pictures,
     shaken,
     smooth_pictures,
+    tiny_cnn,
     tiny_hvae,
     tiny_lr_prior,
-    tiny_srcnn,
     tiny_srvae,
     tiny_study_vae,
 )
@@ -147,7 +147,7 @@ class TestMeasure:
 
     def test_the_context_of_a_stack_of_convolutions_can_be_counted(self):
         """Three 3x3 convolutions at LR size, three at twice that: 3 + 1.5 pixels and a cell."""
-        assert tiny_srcnn().receptive_field == 5
+        assert tiny_cnn().receptive_field == 5
 
     def test_pixels_alone_need_none_and_weights_that_are_zero_hide_nothing(self):
         assert Nearest().receptive_field == 0
@@ -158,13 +158,13 @@ class TestMeasure:
         assert tiny_study_vae().receptive_field > 0
 
     def test_is_remembered_but_not_saved(self):
-        model = tiny_srcnn()
+        model = tiny_cnn()
         before, config = set(model.state_dict()), dict(model.config)
         assert model.receptive_field == model.receptive_field
         assert set(model.state_dict()) == before and model.config == config
 
 
-MODELS = {"SRCNN": tiny_srcnn, "HVAE": tiny_hvae}
+MODELS = {"StudyCNN": tiny_cnn, "HVAE": tiny_hvae}
 
 
 class TestTiles:
@@ -205,7 +205,7 @@ class TestTiles:
         assert torch.equal(
             quantise(Nearest().upscale(lr, tile=30)), quantise(Nearest().upscale(lr))
         )
-        model = shaken(tiny_srcnn())
+        model = shaken(tiny_cnn())
         grey = torch.full((1, 3, 60, 90), 0.4)
         tiled, whole = model.upscale(grey, tile=least(model)), model.upscale(grey)
         assert torch.equal(quantise(tiled), quantise(whole))
@@ -276,7 +276,7 @@ class TestMemory:
             model.upscale(torch.zeros(1, 3, 90, 90))
 
     def test_tiles_fit_the_memory_there_is(self, monkeypatch: pytest.MonkeyPatch):
-        model, lr = shaken(tiny_srcnn()), random_pictures(1, 3, 130, 140)
+        model, lr = shaken(tiny_cnn()), random_pictures(1, 3, 130, 140)
         expected = model.upscale(lr)
         assert model._footprint is not None
         calls = Count(model)
@@ -324,7 +324,7 @@ class TestPrecision:
 
 class TestConsistent:
     def test_tiled_answers_shrink_to_the_input_and_keep_its_colour(self):
-        model = shaken(tiny_srcnn(), 0.02)
+        model = shaken(tiny_cnn(), 0.02)
         lr = 0.2 + 0.6 * smooth_pictures(1, 3, 50, 60)
         answer = model.upscale(lr, tile=least(model), consistent=True)
         assert model.degradation is not None
@@ -364,7 +364,7 @@ class TestUpscaler:
         assert found.std.shape == (1, 3, 16, 20)
 
     def test_a_model_with_one_answer_is_sure_of_it(self):
-        model, lr = tiny_srcnn(), smooth_pictures(1, 3, 4, 4)
+        model, lr = tiny_cnn(), smooth_pictures(1, 3, 4, 4)
         assert Upscaler(model)(lr).std is None
         with pytest.raises(ValueError, match="one answer"):
             Upscaler(model)(lr, num_samples=8)
@@ -415,7 +415,7 @@ class TestDecode:
         with pytest.raises(ValueError, match="decode must be one of"):
             tiny_hvae().upscale(torch.zeros(1, 3, 4, 4), decode="mode")
         with pytest.raises(ValueError, match="one answer"):
-            tiny_srcnn().upscale(torch.zeros(1, 3, 4, 4), decode="sample")
+            tiny_cnn().upscale(torch.zeros(1, 3, 4, 4), decode="sample")
 
     def test_unconditional_samples_may_be_drawn_from_the_likelihood(self):
         model = shaken(tiny_hvae()).with_lr_prior(shaken(tiny_lr_prior()))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate.utils import set_seed
-from conftest import random_pictures, same_weights, tiny_hvae, tiny_srcnn
+from conftest import random_pictures, same_weights, tiny_cnn, tiny_hvae
 from torch import Tensor, nn
 
 import hvae_sr
@@ -40,9 +40,9 @@ HVAE_RECIPE = Recipe(
     warmup_steps=2,
     objective=Objective(quiet=0.1, warmup=0.6, prior_weight=0.1),
 )
-SRCNN_RECIPE = Recipe(
-    model="SRCNN",
-    arguments=tiny_srcnn().config,
+CNN_RECIPE = Recipe(
+    model="StudyCNN",
+    arguments=tiny_cnn().config,
     steps=6,
     batch_size=4,
     validation=4,
@@ -50,7 +50,7 @@ SRCNN_RECIPE = Recipe(
 )
 
 
-def trainer(out: Path, recipe: Recipe = SRCNN_RECIPE, **options: Any) -> Trainer:
+def trainer(out: Path, recipe: Recipe = CNN_RECIPE, **options: Any) -> Trainer:
     settings = {"log_every": 2, "save_every": 3, **options}
     return Trainer(recipe, DeadLeaves(16, leaves=6), Options(out=out, **settings), "pytest")
 
@@ -103,7 +103,7 @@ class TestSchedules:
         assert {"mse", "psnr_prior"} <= terms.keys()
 
     def test_models_without_an_elbo_take_no_weights(self):
-        assert SRCNN_RECIPE.loss_arguments(0.5) == {}
+        assert CNN_RECIPE.loss_arguments(0.5) == {}
 
 
 class TestEma:
@@ -281,7 +281,7 @@ class TestResume:
     def test_another_model_is_refused(self, whole: tuple[Path, Trainer], tmp_path: Path):
         out = until("step-00000003", whole[0], tmp_path / "run")
         with pytest.raises(TrainingError, match="does not fit"):
-            trainer(out, SRCNN_RECIPE, resume=True)
+            trainer(out, CNN_RECIPE, resume=True)
 
     @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin", "state.json"])
     @pytest.mark.parametrize("keep", [0, 30])
@@ -352,26 +352,26 @@ class TestTrouble:
     def test_many_in_a_row_end_the_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(loop, "MOST_SKIPS", 3)
         out = tmp_path / "run"
-        run = trainer(out, replace(SRCNN_RECIPE, steps=60), log_every=3)
+        run = trainer(out, replace(CNN_RECIPE, steps=60), log_every=3)
         self.spoil(run, range(4, 60))
         with pytest.raises(TrainingError, match="not finite"):
             run.run()
         assert 7 <= run.step <= 9
         assert all(torch.isfinite(p).all() for p in run.model.parameters())
-        resumed = trainer(out, replace(SRCNN_RECIPE, steps=60), resume=True)
+        resumed = trainer(out, replace(CNN_RECIPE, steps=60), resume=True)
         assert 3 <= resumed.step <= 6
         assert all(torch.isfinite(p).all() for p in resumed.model.parameters())
 
     def test_now_and_then_does_not(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(loop, "MOST_SKIPS", 3)
-        run = trainer(tmp_path / "run", replace(SRCNN_RECIPE, steps=12), log_every=3)
+        run = trainer(tmp_path / "run", replace(CNN_RECIPE, steps=12), log_every=3)
         self.spoil(run, range(0, 12, 2))
         run.run()
         assert run.facts()["skipped_gradients"] == 6
 
     def test_unknown_optimizers_are_refused(self, tmp_path: Path):
         with pytest.raises(TrainingError, match="adamw"):
-            trainer(tmp_path / "run", replace(SRCNN_RECIPE, optimizer="sgd"))
+            trainer(tmp_path / "run", replace(CNN_RECIPE, optimizer="sgd"))
 
 
 class TestWhatTheModelSees:
@@ -401,7 +401,7 @@ class TestWhatTheModelSees:
     def test_given_lr_versions_are_taken_and_a_teacher_is_heard_less_and_less(self, tmp_path: Path):
         hr = torch.full((12, 3, 16, 16), 100, dtype=torch.uint8)
         lr, answers = torch.zeros(12, 3, 4, 4, dtype=torch.uint8), torch.full_like(hr, 200)
-        recipe = replace(SRCNN_RECIPE, target_weight=0.5)
+        recipe = replace(CNN_RECIPE, target_weight=0.5)
         run = Trainer(recipe, Stack(hr, "flat", lr, answers), Options(tmp_path / "run"), "pytest")
         for step, weight in [(0, 0.5), (3, 0.5 * (1 - 0.5 / 0.8)), (5, 0.0), (6, 0.0)]:
             run.step = step
@@ -418,7 +418,7 @@ class TestWhatTheModelSees:
                 return (image.mean() - target.mean()).abs()
 
         monkeypatch.setattr(feature_loss, "load", lambda path: Means())
-        recipe = replace(SRCNN_RECIPE, feature_weight=2.0)
+        recipe = replace(CNN_RECIPE, feature_weight=2.0)
         run = trainer(tmp_path / "run", recipe, features=tmp_path / "weights.pth")
         for step, weight in [(0, 0.5), (3, 1.25), (6, 2.0)]:
             run.step = step
@@ -433,7 +433,7 @@ class TestWhatTheModelSees:
         with pytest.raises(TrainingError, match="for deterministic models"):
             trainer(tmp_path / "run", HVAE_RECIPE, features=tmp_path / "none.pth")
 
-    @pytest.mark.parametrize("recipe", [SRCNN_RECIPE, HVAE_RECIPE])
+    @pytest.mark.parametrize("recipe", [CNN_RECIPE, HVAE_RECIPE])
     def test_a_compiled_step_is_the_plain_one(self, tmp_path: Path, recipe: Recipe):
         """Traced, but run by torch itself: a real compiler takes minutes and draws other noise."""
         terms = []
@@ -452,12 +452,12 @@ class TestWhatTheModelSees:
             Trainer(HVAE_RECIPE, pictures, Options(tmp_path / "run"), "pytest")
 
     def test_the_schedule_can_follow_the_clock(self, tmp_path: Path):
-        run = trainer(tmp_path / "run", replace(SRCNN_RECIPE, steps=10**9), anneal_minutes=0.02)
+        run = trainer(tmp_path / "run", replace(CNN_RECIPE, steps=10**9), anneal_minutes=0.02)
         assert run.progress == 0
         run.run()
         assert run.progress == 1 and run.minutes >= 0.02
         rate = run.optimizer.param_groups[0]["lr"]
-        assert rate < 0.2 * SRCNN_RECIPE.learning_rate
+        assert rate < 0.2 * CNN_RECIPE.learning_rate
         assert run.facts()["anneal_minutes"] == 0.02
 
     def test_the_learning_rate_reaches_the_optimizer(self, tmp_path: Path):
@@ -483,14 +483,14 @@ class TestWhatTheModelSees:
         return seen
 
     def test_gradients_are_clipped(self, tmp_path: Path):
-        run = trainer(tmp_path / "run", replace(SRCNN_RECIPE, clip=1e-3))
+        run = trainer(tmp_path / "run", replace(CNN_RECIPE, clip=1e-3))
         norm = torch.stack([gradient.norm() for gradient in self.gradients(run)]).norm()
         assert float(norm) == pytest.approx(1e-3, rel=1e-2)
 
     def test_accumulating_gives_the_gradient_of_the_whole_batch(self, tmp_path: Path):
         half = random_pictures(12, 3, 16, 8)
         pixels = torch.cat([half, half.flip(-1)], dim=-1).mul(255).round().byte()
-        recipe = replace(SRCNN_RECIPE, clip=1e9)
+        recipe = replace(CNN_RECIPE, clip=1e9)
         found = []
         for accumulate in (1, 2):
             options = Options(out=tmp_path / str(accumulate), accumulate=accumulate)
@@ -506,7 +506,7 @@ class TestCommandLine:
         command = [sys.executable, str(ROOT / "train.py"), "--preset", "nonsense"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
         assert done.returncode == 2
-        assert "srcnn-cifar10-x4" in done.stderr
+        assert "study-cnn-cifar10-x4" in done.stderr
         assert "Traceback" not in done.stderr
 
     def command(self, out: Path, **options: Any) -> list[str]:
@@ -548,6 +548,6 @@ class TestCommandLine:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ):
-        monkeypatch.setitem(PRESETS, "tiny", replace(SRCNN_RECIPE, steps=1))
+        monkeypatch.setitem(PRESETS, "tiny", replace(CNN_RECIPE, steps=1))
         assert cli.run(self.command(tmp_path / "run", **wrong), name="train.py") == 2
         assert capsys.readouterr().err.strip().splitlines()[-1].startswith("train.py: ")

@@ -17,7 +17,7 @@ from hvae_sr.training.recipes import PRESETS
 def train(
     preset: Annotated[
         str, typer.Option(help=f"One of: {', '.join(PRESETS)}.")
-    ] = "srcnn-cifar10-x4",
+    ] = "study-cnn-cifar10-x4",
     data: Annotated[
         str, typer.Option(help="cifar10, procedural, a folder of pictures, or a .npy file.")
     ] = "procedural",

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from hvae_sr.data import Stack
 from hvae_sr.hub import bundled, load
+from hvae_sr.models.edsr import EDSR
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.training.loop import Options, Trainer, hardware
 from hvae_sr.training.recipes import PRESETS
@@ -63,7 +63,7 @@ def imports() -> None:
 
 def tiling() -> None:
     """Peak memory and CPU time of large pictures; CPU time, as neighbours disturb it least."""
-    name = PHOTO_CNN if PHOTO_CNN in bundled() else "srcnn-cifar10-x4"
+    name = PHOTO_CNN if PHOTO_CNN in bundled() else "study-cnn-cifar10-x4"
     print(f"{name} with tiles of {TILE} LR pixels, one process per picture:")
     first: tuple[float, float] | None = None
     for side in SIDES:
@@ -88,11 +88,11 @@ def tiling() -> None:
 
 
 def speed(side: int = 256) -> None:
-    """`photo-cnn-x4` against an EDSR-baseline of the same torch, on the same picture."""
+    """`photo-cnn-x4` against EDSR-baseline, untrained, of the same torch and on the same image."""
     if PHOTO_CNN not in bundled():
         print(f"{PHOTO_CNN} is not bundled: nothing to compare with EDSR-baseline")
         return
-    model, peer = load(PHOTO_CNN), EDSRBaseline().eval()
+    model, peer = load(PHOTO_CNN), EDSR(scale=4).eval()
     lr = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         ours, theirs = median_seconds(lambda: model.upscale(lr)), median_seconds(lambda: peer(lr))
@@ -101,34 +101,6 @@ def speed(side: int = 256) -> None:
         f"{theirs / ours:.1f} x faster than EDSR-baseline "
         f"({theirs:.2f} s, {torch.get_num_threads()} threads)"
     )
-
-
-class EDSRBaseline(nn.Module):
-    """The x4 baseline of Lim et al. 2017 (arXiv:1707.02921): 1.5 M parameters, untrained."""
-
-    def __init__(self, width: int = 64, blocks: int = 16):
-        super().__init__()
-
-        def conv(inputs: int, outputs: int) -> nn.Conv2d:
-            return nn.Conv2d(inputs, outputs, 3, padding=1)
-
-        def double() -> list[nn.Module]:
-            return [conv(width, 4 * width), nn.PixelShuffle(2)]
-
-        self.head = conv(3, width)
-        self.body = nn.ModuleList(
-            nn.Sequential(conv(width, width), nn.ReLU(inplace=True), conv(width, width))
-            for _ in range(blocks)
-        )
-        self.end = conv(width, width)
-        self.tail = nn.Sequential(*double(), *double(), conv(width, 3))
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """LR (N, 3, h, w) -> (N, 3, 4 h, 4 w)."""
-        features = x = self.head(lr)
-        for block in self.body:
-            x = x + block(x)
-        return self.tail(features + self.end(x))
 
 
 def batches() -> None:

@@ -15,6 +15,7 @@ from torchmetrics.functional.image import (
 )
 
 from hvae_sr.degradations import Degradation
+from hvae_sr.nn.colour import luma
 from hvae_sr.nn.resize import quantise
 
 SPACES = ("rgb", "y")
@@ -34,15 +35,6 @@ class Scores:
     mse: Tensor
     detail: Tensor
     reference_detail: Tensor
-
-
-def luma(picture: Tensor) -> Tensor:
-    """Y of ITU-R BT.601, 16 / 255 to 235 / 255, as MATLAB's rgb2ycbcr but not rounded.
-
-    (N, 3, H, W) in [0, 1] -> (N, 1, H, W).
-    """
-    weights = picture.new_tensor([65.481, 128.553, 24.966]).view(1, 3, 1, 1) / 255
-    return (picture * weights).sum(dim=1, keepdim=True) + 16 / 255
 
 
 def planes(picture: Tensor, reference: Tensor, border: int) -> tuple[Tensor, Tensor]:

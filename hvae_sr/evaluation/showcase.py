@@ -25,7 +25,7 @@ TINY = 32  # the side of thumbnails
 ZOOM = {"y": 2, "rgb": 3}  # of a card's pictures, pixel by pixel
 
 
-def thumbnails(cnn: str = "srcnn-cifar10-x4", hvae: str = "hvae-cifar10-x4") -> Image.Image:
+def thumbnails(cnn: str = "study-cnn-cifar10-x4", hvae: str = "hvae-cifar10-x4") -> Image.Image:
     """A crop of scikit-image's astronaut, shrunk by 4 and restored, above samples of the prior.
 
     Args:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
     from hvae_sr.models.biva import BIVA
     from hvae_sr.models.edsr import EDSR
+    from hvae_sr.models.fast import FastCNN
     from hvae_sr.models.guided import GuidedCNN
     from hvae_sr.models.hvae import HVAE
     from hvae_sr.models.ladder import LadderVAE
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hvae_sr.models.srcnn import SRCNN
     from hvae_sr.models.srgan import SRGAN, SRResNet
     from hvae_sr.models.srvae import SRVAE
+    from hvae_sr.models.study import StudyCNN
     from hvae_sr.models.vae import VAE
 
 __all__ = [
@@ -28,10 +30,12 @@ __all__ = [
     "SRGAN",
     "SRVAE",
     "VAE",
+    "FastCNN",
     "GenerativeModel",
     "GuidedCNN",
     "LadderVAE",
     "SRResNet",
+    "StudyCNN",
     "SuperResolutionModel",
 ]
 

@@ -137,13 +137,23 @@ class SuperResolutionModel(
         raise NotImplementedError
 
     def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
-        """Training objective: scalars to log, of which `loss` is to be minimised.
+        """Training objective: scalars to log, of which those of `players` are minimised.
 
         Args:
             hr: (N, 3, H, W) in [0, 1], exactly multiples of 1 / 255.
             lr: its LR version (N, 3, H / scale, W / scale).
         """
         raise NotImplementedError
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """Who is trained: a term of `loss` -> the parameters that minimise it, and it alone.
+
+        One player minimises `loss`. Where there are two, as in adversarial training, the gradient
+        of a term reaches its own player's parameters alone: one backward pass of the sum then
+        gives each the gradient of its own problem. Each has a parameter group of the optimiser to
+        itself, with a learning rate and a clip norm of its own (`Recipe.players`).
+        """
+        return {"loss": [p for p in self.parameters() if p.requires_grad]}
 
     def draw(
         self,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MODULES = {
     "BIVA": "hvae_sr.models.biva",
     "EDSR": "hvae_sr.models.edsr",
+    "FastCNN": "hvae_sr.models.fast",
     "GuidedCNN": "hvae_sr.models.guided",
     "HVAE": "hvae_sr.models.hvae",
     "LadderVAE": "hvae_sr.models.ladder",
@@ -23,6 +24,7 @@ MODULES = {
     "SRGAN": "hvae_sr.models.srgan",
     "SRResNet": "hvae_sr.models.srgan",
     "SRVAE": "hvae_sr.models.srvae",
+    "StudyCNN": "hvae_sr.models.study",
     "VAE": "hvae_sr.models.vae",
 }
 # The two classes that papers subclass; they are no models themselves, but users may name them.

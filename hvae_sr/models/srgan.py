@@ -25,9 +25,19 @@ from hvae_sr.nn.resize import checked_enlargement, enlarge
 class SRResNet(SuperResolutionModel):
     """The generator (fig. 4) alone: residual blocks at LR resolution, sub-pixel upscaling x2 twice.
 
-    Three departures: no batch normalisation, which mixes the pictures of a batch (Lim et al. 2017);
-    3x3 kernels with repeated borders in place of 9x9 ones, which 8x8 inputs have no room for; and
-    the output is added to bicubic.
+    Departures:
+
+    - No batch normalisation, which mixes the images of a batch (Lim et al. 2017).
+    - SiLU before each convolution of a residual branch and after each sub-pixel step; the paper
+      has PReLU between the two of a branch, after the first layer and after each step.
+    - 3x3 kernels in the first and last layer, as 8x8 inputs have no room for the paper's 9x9; 1x1
+      kernels before each sub-pixel step, the paper has 3x3.
+    - Borders repeat their pixels; the paper pads with zeros.
+    - The output is added to bicubic, and the last layer starts at a tenth; residual branches start
+      scaled by 1 / sqrt(blocks).
+    - Six blocks where the paper has 16, by default.
+    - The error is of values from 0 to 1, in the paper of -1 to 1: four times as much.
+    - Presets train with AdamW, warm-up and a cosine; the paper with Adam at 1e-4 throughout.
 
     Args:
         scale: 2, 3 or 4 (x4 is x2 twice).
@@ -72,8 +82,19 @@ class SRResNet(SuperResolutionModel):
 class SRGAN(SRResNet):
     """SRResNet that also learns to pass for real, and the discriminator it plays against.
 
-    Start it from a trained SRResNet (section 3.2), whose tensors have the same names. Its pictures
+    Start it from a trained SRResNet (section 3.2), whose tensors have the same names. Its images
     are sharper and have more squared error: the best guess is blurred, and a blurred one is told.
+    Departures beside those of `SRResNet`:
+
+    - The content loss is the paper's second one, MSE ("SRGAN-MSE"), not that on VGG features.
+    - `adversarial_weight` is 2e-3 beside an error of values from 0 to 1; the paper has 1e-3 beside
+      features of VGG, or an error of values from -1 to 1.
+    - The discriminator has four convolutions, of 24 to 96 channels, without batch normalisation,
+      and judges patches; the paper's has eight, of 64 to 512, batch normalisation and two dense
+      layers, and judges the whole image.
+    - Both players step at once, each against the other as it was before the step, on one batch; the
+      paper's take turns.
+    - The saved generator is the moving average of the one that played.
 
     Args:
         scale: 2, 3 or 4.
@@ -101,15 +122,22 @@ class SRGAN(SRResNet):
         self.adversary = Adversary(discriminator)
 
     def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
-        """The perceptual loss (eq. 3) for the generator, the game's (eq. 2) for the discriminator.
+        """`loss` is the generator's, perceptual one (eq. 3), `discriminator` the game's (eq. 2).
 
         `real` and `fake` are the probabilities that the discriminator gives to either.
         """
         picture = self(lr)
         content, players = F.mse_loss(picture, hr), self.adversary(picture, hr)
-        perceptual = content + self.adversarial_weight * players.generator
         return {
-            "loss": perceptual + players.discriminator,
+            "loss": content + self.adversarial_weight * players.generator,
+            "discriminator": players.discriminator,
             "psnr": -10 * content.detach().log10(),
             **players.logged,
         }
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """The generator minimises `loss`, the discriminator its own."""
+        discriminator = list(self.adversary.parameters())
+        others = {id(parameter) for parameter in discriminator}
+        generator = [parameter for parameter in self.parameters() if id(parameter) not in others]
+        return {"loss": generator, "discriminator": discriminator}

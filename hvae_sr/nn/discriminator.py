@@ -1,9 +1,9 @@
 """A discriminator, and the two terms it adds to a model's loss.
 
-Ian Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014 (arXiv:1406.2661). A model with
-an `Adversary` is trained as any other, by one optimiser on one sum: each player's term holds the
-other still, so that the gradient of the sum is that of two players moving at once. Works for every
-picture that a gradient flows through: a generator's, or the mean of a VAE's decoder.
+Ian Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014 (arXiv:1406.2661). Each player's
+term holds the other still, so that one backward pass of their sum gives both the gradient of their
+own problem; a model with an `Adversary` names the two terms in `players`. Works for every picture
+that a gradient flows through: a generator's, or the mean of a VAE's decoder.
 """
 
 from dataclasses import dataclass
@@ -32,10 +32,9 @@ class Terms:
 
     @property
     def logged(self) -> dict[str, Tensor]:
-        """Scalars to log beside a model's own."""
+        """Scalars to log beside the two players' losses."""
         return {
             "adversarial": self.generator.detach(),
-            "discriminator": self.discriminator.detach(),
             "real": self.real,
             "fake": self.fake,
         }

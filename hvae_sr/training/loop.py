@@ -179,9 +179,12 @@ class Trainer:
             raise DataError(f"{self.pictures.name}: {error}") from error
         if isinstance(self.model, GenerativeModel) and self.held_out.target is not None:
             raise TrainingError("a likelihood is of original pictures: leave out the targets")
-        self.optimizer = _optimizer(self.model, recipe)
+        self.players = _players(self.model, recipe)
+        self.optimizer = _optimizer(list(self.players.values()), recipe)
         if isinstance(self.model, GenerativeModel) and options.features:
             raise TrainingError("a loss on features is for deterministic models")
+        if len(self.players) > 1 and options.features:
+            raise TrainingError("a loss on features is for models without a discriminator")
         self.features = _features(options.features, self.device) if options.features else None
         criterion: nn.Module = Criterion(self.model, self.features)
         self.criterion, self.optimizer = self.accelerator.prepare(criterion, self.optimizer)
@@ -253,8 +256,9 @@ class Trainer:
         carries the weights on for that step.
         """
         recipe, options = self.recipe, self.options
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate_at(self.step, self.progress)
+        rate = recipe.learning_rate_at(self.step, self.progress)
+        for group, term in zip(self.optimizer.param_groups, self.players, strict=True):
+            group["lr"] = rate * recipe.player(term).rate
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         # The step names its noise, so that a resumed run draws what the whole run would have.
         torch.manual_seed(data.generator(options.seed, 5, self.step, rank).initial_seed())
@@ -266,20 +270,29 @@ class Trainer:
             batch = self.batch(place, size)
             with self.accelerator.accumulate(self.criterion), self.accelerator.autocast():
                 terms = self.loss(batch, self._weights(self.progress))
-                self.accelerator.backward(terms["loss"])
+                self.accelerator.backward(torch.stack([terms[k] for k in self.players]).sum())
             for key, value in terms.items():
                 sums[key] = sums.get(key, 0) + value.detach() / options.accumulate
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), recipe.clip)
-        assert norm is not None
-        finite = torch.isfinite(norm)
+        norms = self._clip()
+        finite = torch.stack(list(norms.values())).isfinite().all()
         for parameter in self.model.parameters():
             if parameter.grad is not None:
                 parameter.grad = torch.where(finite, parameter.grad, 0.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
-        sums["gradient_norm"] = torch.where(finite, norm, 0.0)
+        for term, norm in norms.items():
+            name = "gradient_norm" if term == "loss" else f"{term}_gradient_norm"
+            sums[name] = torch.where(finite, norm, 0.0)
         return sums, finite
+
+    def _clip(self) -> dict[str, Tensor]:
+        """Clip each player's gradient to its own norm; the norms before, by the players' terms."""
+        self.accelerator.unscale_gradients()  # once for all: fp16 refuses a second time
+        return {
+            term: nn.utils.clip_grad_norm_(parameters, self.recipe.player(term).clip)
+            for term, parameters in self.players.items()
+        }
 
     def _weights(self, progress: float) -> dict[str, float]:
         """Weights of the loss's terms at a point of the run."""
@@ -483,12 +496,32 @@ def hardware(device: torch.device) -> str:
     return f"CPU ({name}), {torch.get_num_threads()} threads"
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _players(model: SuperResolutionModel, recipe: Recipe) -> dict[str, list[nn.Parameter]]:
+    """The model's players.
+
+    Raises:
+        TrainingError: when the recipe names one that the model does not have.
+    """
+    players = model.players()
+    unknown = sorted(recipe.players.keys() - players.keys())
+    if unknown:
+        raise TrainingError(
+            f"the recipe has settings for the player {unknown[0]!r}, but a {recipe.model} trains "
+            f"{', '.join(players)}"
+        )
+    return players
+
+
+def _optimizer(players: list[list[nn.Parameter]], recipe: Recipe) -> torch.optim.Optimizer:
+    """An optimiser with a group for each player.
+
+    Adam treats every number alone, so that a group is what an optimiser of its own would be.
+    """
     rate, decay = recipe.learning_rate, recipe.weight_decay
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [{"params": parameters} for parameters in players]
     if recipe.optimizer == "adamw":
-        fused = all(parameter.is_cuda for parameter in trained)
-        return torch.optim.AdamW(trained, rate, (0.9, 0.99), weight_decay=decay, fused=fused)
+        fused = all(parameter.is_cuda for parameters in players for parameter in parameters)
+        return torch.optim.AdamW(groups, rate, (0.9, 0.99), weight_decay=decay, fused=fused)
     if recipe.optimizer == "adamax":
-        return torch.optim.Adamax(trained, rate, weight_decay=decay)
+        return torch.optim.Adamax(groups, rate, weight_decay=decay)
     raise TrainingError(f"optimizer must be adamw or adamax, not {recipe.optimizer!r}")

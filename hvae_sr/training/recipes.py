@@ -40,6 +40,19 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Player:
+    """How one player of a model is trained, see `SuperResolutionModel.players`.
+
+    Args:
+        clip: largest norm of its gradient.
+        rate: its learning rate, in units of the recipe's.
+    """
+
+    clip: float
+    rate: float = 1.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A model and how to train it.
 
@@ -53,7 +66,8 @@ class Recipe:
         warmup_steps: steps of linear rise.
         final: share of the learning rate left at the end of the cosine.
         weight_decay: decoupled for AdamW, L2 for Adamax.
-        clip: largest gradient norm.
+        clip: largest gradient norm, of each player that `players` does not name.
+        players: settings of those players that need their own, by the term that they minimise.
         ema: decay of the averaged weights; it starts lower and rises to this.
         objective: the ELBO's weights, or None for models with a loss of their own.
         shrink: degradation applied to the pictures first, for models of LR pictures.
@@ -80,6 +94,7 @@ class Recipe:
     final: float = 0.02
     weight_decay: float = 0.0
     clip: float = 1.0
+    players: dict[str, Player] = field(default_factory=dict)
     ema: float = 0.998
     objective: Objective | None = None
     shrink: dict[str, Any] | None = None
@@ -103,6 +118,10 @@ class Recipe:
         cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
         return self.learning_rate * rise * (self.final + (1 - self.final) * cosine)
 
+    def player(self, term: str) -> Player:
+        """How the player that minimises a term of the loss is trained."""
+        return self.players.get(term, Player(self.clip))
+
     def loss_arguments(self, progress: float) -> dict[str, float]:
         return self.objective.at(progress) if self.objective else {}
 
@@ -117,13 +136,25 @@ class Recipe:
 TEACHING = 0.8  # share of a run in which a teacher is heard
 
 
-_SRCNN = Recipe(
-    model="SRCNN",
+_STUDY_CNN = Recipe(
+    model="StudyCNN",
     arguments={"scale": 4, "widths": [64, 64], "blocks": [5, 2]},
     steps=5_000,
     optimizer="adamw",
     learning_rate=1e-3,
     clip=0.1,
+)
+
+# The paper's network works on HR pixels: small crops, or a step takes seconds on a CPU.
+_SRCNN = Recipe(
+    model="SRCNN",
+    arguments={"scale": 4, "kernels": [9, 5, 5], "filters": [64, 32], "degradation": "bicubic"},
+    steps=20_000,
+    batch_size=16,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    clip=0.1,
+    ema=0.999,
 )
 
 _SRRESNET = Recipe(
@@ -233,6 +264,15 @@ _PHOTO_CNN = Recipe(
     expand=True,
 )
 
+_EDSR = replace(
+    _PHOTO_CNN,
+    model="EDSR",
+    arguments={"scale": 4, "width": 32, "blocks": 8},
+    steps=20_000,
+    learning_rate=1e-3,
+    expand=False,
+)
+
 _PHOTO_HVAE = replace(
     _HVAE,
     arguments={**_HVAE.arguments, "degradation": "bicubic"},
@@ -264,21 +304,25 @@ _THREE_LEVELS = replace(
 )
 
 PRESETS: dict[str, Recipe] = {
-    "srcnn-cifar10-x4": _SRCNN,
-    "srcnn-cifar10-x4-base": replace(
-        _SRCNN,
+    "study-cnn-cifar10-x4": _STUDY_CNN,
+    "study-cnn-cifar10-x4-base": replace(
+        _STUDY_CNN,
         arguments={"scale": 4, "widths": [192, 128], "blocks": [8, 4]},
         steps=60_000,
         batch_size=128,
         ema=0.999,
     ),
+    "srcnn-955-cifar10-x4": replace(
+        _SRCNN, arguments={**_SRCNN.arguments, "degradation": "gaussian"}, batch_size=64
+    ),
+    "srcnn-photo-x4": replace(_SRCNN, crop=48, symmetry="dihedral", validation=32),
     "srresnet-cifar10-x4": _SRRESNET,
     "srgan-cifar10-x4": replace(
         _SRRESNET,
         model="SRGAN",
         steps=600,
-        # the norm is the discriminator's above all: only what would throw it off is clipped
-        clip=10.0,
+        # the discriminator's gradient is large: only what would throw it off is clipped
+        players={"discriminator": Player(clip=10.0)},
         init="srresnet-cifar10-x4",
     ),
     "vae-cifar10-x4": _VAE,
@@ -333,6 +377,26 @@ PRESETS: dict[str, Recipe] = {
         steps=20_000,
         crop=64,
         init="photo-cnn-x4",
+    ),
+    # what photo-cnn-x4 was before GuidedCNN
+    "fast-photo-x4": replace(
+        _PHOTO_CNN, model="FastCNN", arguments={"scale": 4, "width": 48, "blocks": 6}
+    ),
+    "edsr-photo-x4": _EDSR,
+    # the paper's two sizes, for GPUs: patches of 48 x 48 LR pixels, 300,000 steps
+    "edsr-photo-x4-baseline": replace(
+        _EDSR,
+        arguments={"scale": 4, "width": 64, "blocks": 16},
+        steps=300_000,
+        learning_rate=1e-4,
+        crop=192,
+    ),
+    "edsr-photo-x4-paper": replace(
+        _EDSR,
+        arguments={"scale": 4, "width": 256, "blocks": 32, "residual_scaling": 0.1},
+        steps=300_000,
+        learning_rate=1e-4,
+        crop=192,
     ),
     "photo-real-x4": replace(
         _PHOTO_CNN,
