@@ -128,6 +128,70 @@ def with_profile(path: Path, size: int, side: int = 16) -> Path:
     return path
 
 
+def exif(entries: list[tuple[int, int, int, bytes]]) -> bytes:
+    """EXIF of (tag, type, number of values, four bytes that are or tell where they are)."""
+    body = b"".join(struct.pack(">HHI", *entry[:3]) + entry[3] for entry in entries)
+    return b"MM\0*\0\0\0\x08" + struct.pack(">H", len(entries)) + body + bytes(4)
+
+
+def with_exif(path: Path, block: bytes) -> Path:
+    """A picture with this EXIF, in a format that takes any."""
+    Image.new("RGB", (16, 16)).save(path, exif=b"Exif\0\0" + block)
+    return path
+
+
+def numbered(path: Path, count: int, pointer: int | None = None) -> Path:
+    """EXIF with one tag of so many fractions; behind a pointer of this type, if any is given."""
+    start = 8 + 2 + 12 + 4
+    if pointer is None:
+        block = exif([(0xC000, 5, count, start.to_bytes(4, "big"))])
+    else:
+        place = start.to_bytes(2 if pointer == 3 else 4, "big").ljust(4, b"\0")
+        block = exif([(0x8769, pointer, 1, place)])
+        values = (start + 2 + 12 + 4).to_bytes(4, "big")
+        block += exif([(0xC000, 5, count, values)])[8:]
+    return with_exif(path, block + bytes([0, 0, 0, 1] * 2 * count))
+
+
+def overlapping(path: Path, count: int) -> Path:
+    """EXIF of so many tags that all have the same letters."""
+    place = (8 + 2 + 12 * count + 4).to_bytes(4, "big")
+    return with_exif(path, exif([(0xC000 + n, 2, 1000, place) for n in range(count)]) + bytes(1000))
+
+
+def overlapping_tiff(path: Path, count: int) -> Path:
+    """A TIFF in which one tag comes again and again, of the same letters each time."""
+    Image.new("L", (16, 16)).save(path)
+    whole = path.read_bytes()
+    (start,) = struct.unpack_from("<I", whole, 4)
+    (few,) = struct.unpack_from("<H", whole, start)
+    own = whole[start + 2 : start + 2 + 12 * few]
+    letters = struct.pack("<HHII", 0xC000, 2, 10_000, len(whole))
+    moved = struct.pack("<H", few + count) + own + letters * count + bytes(4)
+    place = (len(whole) + 10_000).to_bytes(4, "little")
+    path.write_bytes(whole[:4] + place + whole[8:] + b"a" * 10_000 + moved)
+    return path
+
+
+def profiles(path: Path, count: int) -> Path:
+    """A PNG with so many profiles, of which Pillow unpacks each."""
+    whole = _saved("PNG")
+    body = b"iCCPname\0\0" + zlib.compress(bytes(2**20 - 1))
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    place = whole.index(b"IDAT") - 4
+    path.write_bytes(whole[:place] + chunk * count + whole[place:])
+    return path
+
+
+def exif_segments(path: Path, count: int) -> Path:
+    """A JPEG whose EXIF comes in so many segments, which Pillow joins one by one."""
+    whole = _saved("JPEG")
+    body = b"Exif\0\0" + bytes(400)
+    segment = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    path.write_bytes(whole[:2] + segment * count + whole[2:])
+    return path
+
+
 def _saved(kind: str) -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(file, kind)

@@ -40,6 +40,15 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "runs.bmp": (lambda p: hostile.empty_runs(p, 2**17), "bytes for 4x4 pixels"),
     "texts.png": (lambda p: hostile.packed_texts(p, 5), "bytes of text"),
     "strips.tif": (lambda p: hostile.strips(p, MANY), "more than 16384 parts"),
+    "profiles.png": (lambda p: hostile.profiles(p, 33), "more than 32 packed texts"),
+    "segments-of-exif.jpg": (lambda p: hostile.exif_segments(p, 3000), "bytes of EXIF"),
+    "numbers.png": (lambda p: hostile.numbered(p, 2000), "more than 1024 numbers"),
+    "numbers.jpg": (lambda p: hostile.numbered(p, 2000), "more than 1024 numbers"),
+    "numbers.webp": (lambda p: hostile.numbered(p, 2000), "more than 1024 numbers"),
+    "long.png": (lambda p: hostile.numbered(p, 2000, pointer=4), "more than 1024 numbers"),
+    "short.png": (lambda p: hostile.numbered(p, 2000, pointer=3), "more than 1024 numbers"),
+    "overlapping.jpg": (lambda p: hostile.overlapping(p, 100), "some of them twice"),
+    "overlapping.tif": (lambda p: hostile.overlapping_tiff(p, 100), "some of them twice"),
     "profile.webp": (lambda p: hostile.with_profile(p, 2**23), "bytes for 16x16 pixels"),
     "profile.jpg": (lambda p: hostile.with_profile(p, 2**21), "2097152 bytes of profile"),
 }
@@ -61,6 +70,16 @@ def test_tiffs_are_known_by_every_head_that_pillow_takes(head: bytes, tmp_path: 
     path.write_bytes(head + path.read_bytes()[4:])
     with pytest.raises(PictureError, match="more than 16384 parts"):
         check_structure(path, STRANGERS)
+
+
+def test_the_exif_of_cameras_is_taken(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x010F] = 1, 72.0, "maker"
+    exif.get_ifd(0x8769).update({0x829A: 0.01, 0x9214: (1, 2, 3, 4), 0x927C: bytes(40_000)})
+    for name in ("in.jpg", "in.png", "in.tif", "in.webp"):
+        Image.new("RGB", (16, 16)).save(tmp_path / name, exif=exif)
+        read = open_picture(tmp_path / name, budget=STRANGERS).getexif()
+        assert read[0x010F] == "maker" and read.get_ifd(0x8769)[0x9214] == (1, 2, 3, 4)
 
 
 def test_slow_decoders_get_fewer_pixels(tmp_path: Path) -> None:

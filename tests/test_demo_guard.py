@@ -62,6 +62,8 @@ def address(blocks: Page) -> str:
         ("evil.example:{port}", 421),
         ("localhost.evil.example", 421),
         ("127.0.0.1@evil.example", 421),
+        ("evil.example@127.0.0.1", 421),
+        ("127.0.0.1/evil.example", 421),
         ("192.168.0.7", 421),
         ("[::1", 421),
         ("", 421),
@@ -232,6 +234,35 @@ def test_only_a_trusted_proxy_says_who_asks() -> None:
     for proxies in (("10.0.0.9",), ("10.0.0.0/24",), ("*",)):
         trusted = ask(peer_of, headers=claims, proxies=proxies).json()
         assert trusted["peer"] == "203.0.113.5" and trusted["scheme"] == "https"
+
+
+def test_what_a_visitor_of_a_space_claims_is_not_believed() -> None:
+    """A proxy adds who asked it to what that one said himself."""
+    claims = {"x-forwarded-for": "198.51.100.1, 203.0.113.5, 10.1.2.3"}
+    assert ask(peer_of, headers=claims, proxies=demo.INSIDE).json()["peer"] == "203.0.113.5"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("bytes=0-10", "bytes=0-10"),
+        ("bytes=5-", "bytes=5-"),
+        ("bytes=-5", "bytes=-5"),
+        ("bytes=0-1,3-4", None),
+        ("bytes=1-2-3", None),
+        ("bytes=\xb2-\xb3", None),
+    ],
+)
+def test_only_single_ranges_reach_gradio(given: str, kept: str | None) -> None:
+    async def told(request: Request) -> Response:
+        return PlainTextResponse(str(request.headers.get("range")))
+
+    assert ask(told, headers={"range": given.encode("latin-1")}).text == str(kept)
+
+
+def test_a_page_that_is_none_is_one_sentence(address: str) -> None:
+    answer = httpx.get(f"{address}/?page=other")
+    assert answer.status_code == 404 and "one page" in answer.json()["detail"]
 
 
 def test_bodies_have_to_arrive_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,12 +144,28 @@ def test_parts_are_given_up_and_uploads_that_come_in_are_not(folder: Path) -> No
     assert not old.exists() and young.exists() and whole.exists() and lock.exists()
 
 
+def test_no_name_saves_an_upload_from_the_sweep(folder: Path) -> None:
+    lock = aged(folder / cache.LOCK, 100)
+    upload = aged(folder / "hash" / cache.LOCK, 100)
+    assert cache.sweep(folder, 50) == [str(upload)] and lock.exists()
+
+
+def test_many_small_files_fill_the_quota_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "QUOTA", 101 * cache.LEAST)
+    for index in range(50):
+        aged(folder / f"hash{index}" / "a.png", 0, 1)
+    assert 0 < quota.room() <= cache.LEAST
+    aged(folder / "hash" / "a.png", 0, 1)
+    assert quota.room() < 0
+
+
 def test_the_fuller_the_folder_the_younger_the_files_that_go(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with gr.Blocks() as blocks:
         pass
     monkeypatch.setattr(cache, "QUOTA", 1000)
+    monkeypatch.setattr(cache, "LEAST", 0)
     ages = (0.9, 0.5, 0.2)
     first, second, third = (aged(folder / "hash" / f"{age}", age * cache.AGE, 100) for age in ages)
     cache.tidy(blocks)

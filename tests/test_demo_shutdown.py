@@ -15,7 +15,7 @@ from conftest import free_port
 from gradio_client import Client, handle_file
 from test_movies import make
 
-from hvae_sr.demo import cache
+from hvae_sr.demo import cache, shutdown
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 
@@ -150,3 +150,30 @@ def test_sweeping_keeps_the_lock(tmp_path: Path) -> None:
     (tmp_path / "old").touch()
     cache.sweep(tmp_path, -1)
     assert [path.name for path in tmp_path.iterdir()] == [cache.LOCK]
+
+
+def test_many_files_do_not_hold_up_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be deleted in time keeps its lock file, by which the next start finds it."""
+
+    class EndedError(Exception):
+        pass
+
+    def leave(code: int) -> None:
+        raise EndedError
+
+    def slow(path: Path, **_: bool) -> None:
+        time.sleep(60)
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / cache.LOCK).touch()
+    monkeypatch.setattr(shutdown, "own_folder", lambda: tmp_path)
+    monkeypatch.setattr(shutdown, "GRACE", 0.2)
+    monkeypatch.setattr(shutdown, "_endings", list)
+    monkeypatch.setattr(shutdown.shutil, "rmtree", slow)
+    monkeypatch.setattr(shutdown.os, "_exit", leave)
+    start = time.monotonic()
+    with pytest.raises(EndedError):
+        shutdown.end(0)
+    assert time.monotonic() - start < 30
+    assert (tmp_path / cache.LOCK).exists()

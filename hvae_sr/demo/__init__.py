@@ -27,6 +27,8 @@ __all__ = ["build", "launch"]
 
 log = logging.getLogger(__name__)
 
+# Where a Space's proxies are. What a visitor says of others comes before what they say of him.
+INSIDE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 MOST_WAITING = 64  # calls, of all clients together
 MOST_SESSIONS = 100  # that gradio remembers, at 0.2 MB each; the demo keeps nothing in them
 
@@ -74,7 +76,7 @@ def launch(
             running beside.
         allowed_hosts: names that visitors may ask for beside those of the machine itself. Without
             any, a server on all addresses (0.0.0.0) answers to every name, and warns.
-        trusted_proxies: addresses or networks whose X-Forwarded headers are believed; "*" for all.
+        trusted_proxies: addresses or networks whose X-Forwarded headers are believed.
 
     Raises:
         ModelError: when no model is bundled, or one is damaged.
@@ -86,7 +88,7 @@ def launch(
     host = f"[{host}]" if ":" in host and not host.startswith("[") else host
     _check_free(host, port)
     if space := os.environ.get("SPACE_HOST"):  # reached through its host's proxy alone
-        allowed_hosts, trusted_proxies = [*allowed_hosts, space], ["*"]
+        allowed_hosts, trusted_proxies = [*allowed_hosts, space], INSIDE
     names = Names(host, allowed_hosts)
     if names.unguarded:
         log.warning("the demo answers to every name: restrict it with --allowed-host NAME")

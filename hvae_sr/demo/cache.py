@@ -25,6 +25,7 @@ SHORTEST = 300  # the same, when the space is used up
 PART_AGE = 60  # seconds after which an upload that gets no bytes is given up
 PAUSE = 15
 QUOTA = 2**31  # bytes of uploads and answers
+LEAST = 2**16  # bytes that any file and folder counts as: many of them cost time and inodes
 PREFIX = "hvae-sr-"
 LOCK = ".hvae-sr-alive"  # a file in the folder that the living process holds a lock on
 YOUNG = 1  # seconds in which a new folder gets its lock
@@ -77,15 +78,16 @@ def sweep(folder: Path, age: float, kept: Collection[str] = ()) -> list[str]:
     """Delete the files last written more than `age` seconds ago, and folders that stay empty.
 
     Args:
-        kept: paths that stay; a server's lock always does.
+        kept: paths that stay; the lock in the folder always does.
 
     Returns:
         the paths of the files that are gone.
     """
     limit = time.time() - age
+    kept = {str(folder / LOCK), *kept}  # not whatever a visitor calls so
     gone = []
     for parent, folders, files in os.walk(folder, topdown=False):
-        for path in (Path(parent, name) for name in files if name != LOCK):
+        for path in (Path(parent, name) for name in files):
             with suppress(FileNotFoundError):
                 if str(path) not in kept and path.stat().st_mtime < limit:
                     path.unlink()
@@ -107,12 +109,13 @@ def sweep_parts(age: float) -> None:
 
 
 def used(folder: Path) -> int:
-    """Bytes of all files in a folder and the folders in it."""
+    """Bytes of all files in a folder and the folders in it, each of which counts as `LEAST`."""
     total = 0
-    for parent, _, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
+        total += LEAST * len(folders)
         for name in files:
             with suppress(FileNotFoundError):
-                total += Path(parent, name).lstat().st_size
+                total += max(LEAST, Path(parent, name).lstat().st_size)
     return total
 
 

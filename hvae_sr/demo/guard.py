@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import logging
+import re
 import time
 from collections.abc import Collection
 from typing import Any
@@ -26,6 +27,8 @@ CHUNK_TIME = 30.0  # seconds to wait for more of a body
 BODY_TIME = 600.0  # seconds for all of it
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 EVERYWHERE = frozenset({"0.0.0.0", "::"})
+PLAIN = frozenset("@/?#\\")  # what no name has, and URLs give a meaning to
+RANGE = re.compile(r"bytes=\d{0,18}-\d{0,18}", re.ASCII)
 
 # All that the page and the clients of the API use; gradio has far more.
 DOORS = frozenset(
@@ -138,6 +141,7 @@ class Guard:
 
         try:
             largest = self._admitted(scope)
+            _drop_ranges(scope)
             if scope["path"].startswith((FILE, API)):
                 self.page.restore()
             form = scope["path"].startswith(UPLOADS[0])
@@ -184,11 +188,20 @@ class Guard:
 
 def hostname(netloc: str) -> str | None:
     """The name in a Host header or an origin, without port and brackets."""
+    if not PLAIN.isdisjoint(netloc):
+        return None
     try:
         name = urlsplit(f"//{netloc}").hostname
     except ValueError:
         return None
     return name.removesuffix(".") if name else None
+
+
+def _drop_ranges(scope: Scope) -> None:
+    """Let what is no single range, on which gradio breaks, be answered with the whole file."""
+    headers = MutableHeaders(scope=scope)
+    if not RANGE.fullmatch(headers.get("range", "bytes=0-")):
+        del headers["range"]
 
 
 def is_open(path: str) -> bool:
@@ -250,6 +263,8 @@ def _meaning(error: Exception, path: str) -> tuple[int, str]:
         return 507, explained(error)
     if path.startswith(f"{API}/upload") and not isinstance(error, OSError):
         return 400, "the upload was not understood: send files as multipart/form-data"
+    if path == "/" and isinstance(error, KeyError):
+        return 404, "this demo has one page: open it without ?page="
     # What gradio raises for names, numbers and arguments that it does not know.
     if path.startswith(API) and isinstance(error, FnIndexInferError | LookupError):
         return 404, f"there is no such action: {API}/info lists them"

@@ -6,12 +6,13 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import gradio as gr
 
-from hvae_sr.demo.cache import own_folder
+from hvae_sr.demo.cache import LOCK, own_folder
 from hvae_sr.inference import decoders
 
 GRACE = 3.0  # seconds for the folder's files to go
@@ -42,13 +43,24 @@ def end(code: int) -> None:
     for each in _endings():
         signal.signal(each, signal.SIG_IGN)  # it ends already
     decoders.close()
-    patience = time.monotonic() + GRACE
-    while own_folder().exists() and time.monotonic() < patience:
-        shutil.rmtree(own_folder(), ignore_errors=True)
-        time.sleep(0.05)  # jobs may still write into it
+    clearing = threading.Thread(target=_clear, args=[own_folder()], daemon=True)
+    clearing.start()
+    clearing.join(GRACE)  # of many thousand files the next start finds the rest
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)
+
+
+def _clear(folder: Path) -> None:
+    """Delete the folder, its lock last: by that alone the next start knows what is left of it."""
+    while folder.exists():
+        for path in folder.glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)  # jobs may still write into it
 
 
 def _endings() -> list[signal.Signals]:

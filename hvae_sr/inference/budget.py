@@ -37,6 +37,9 @@ class Budget:
         scans: of a JPEG.
         slow: pixels for Pillow's slowest decoders, microseconds each.
         parts: segments, chunks, blocks or tiles that a file is cut into.
+        packed: chunks of a PNG that unpack to a profile or a text, of a mebibyte each.
+        values: numbers in EXIF, and in a TIFF's tags, beside the places of its strips; Pillow
+            reads and writes each of them in Python, for every answer anew.
         comments: bytes before the first frame of a GIF, which Pillow gathers slowly.
         spare: bytes of a file beside `PER_PIXEL` for each of its pixels; also of unpacked texts.
         metadata: bytes of profile, EXIF and XMP that would be copied into every answer.
@@ -47,6 +50,8 @@ class Budget:
     scans: int
     slow: int
     parts: int
+    packed: int
+    values: int
     comments: int
     spare: int
     metadata: int
@@ -58,6 +63,8 @@ STRANGERS = Budget(
     scans=100,
     slow=2**18,
     parts=2**14,
+    packed=32,
+    values=1024,
     comments=2**18,
     spare=2**22,
     metadata=2**20,
@@ -86,6 +93,7 @@ def check_header(image: Image.Image, path: Path, budget: Budget) -> None:
     Raises:
         PictureError: in one sentence.
     """
+    _check_exif(image, path.name, budget)
     tiles = getattr(image, "tile", ())
     if len(tiles) > budget.parts:
         raise _too_many_parts(path.name, budget)
@@ -117,6 +125,7 @@ def check_metadata(image: Image.Image, name: str, budget: Budget) -> None:
     Raises:
         PictureError: in one sentence.
     """
+    _check_exif(image, name, budget)  # again: a PNG may have it behind its pixels
     kept = metadata(image)
     if image.mode in INKS:
         kept.pop("icc_profile", None)
@@ -143,11 +152,74 @@ def _counted(parts: Iterator[object], name: str, budget: Budget) -> None:
             raise _too_many_parts(name, budget)
 
 
+# Bytes of one value, by the number of its type, and the types that are numbers, not letters.
+_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+_NUMBERS = _WIDTHS.keys() - {1, 2, 6, 7}
+_FURTHER = (34665, 34853, 40965)  # tags that lead to more tags: EXIF, GPS, interoperability
+_STRIPS, _TILES = 273, 324  # tags that say where each begins
+_LAYOUT = (_STRIPS, 279, _TILES, 325, 320)  # these, the lengths of both, and the palette
+
+
+def _check_exif(image: Image.Image, name: str, budget: Budget) -> None:
+    block = image.info.get("exif")
+    if block is None and isinstance(text := image.info.get("Raw profile type exif"), str):
+        try:  # as Pillow does
+            block = bytes.fromhex("".join(text.split("\n")[3:]))
+        except ValueError:
+            return
+    if isinstance(block, bytes):
+        _check_tags(block, name, budget)
+
+
+def _check_tags(data: bytes | mmap.mmap, name: str, budget: Budget) -> None:
+    """Refuse a TIFF, or EXIF, with many values, or with values that lie over one another."""
+    if not isinstance(data, mmap.mmap):
+        while data.startswith(b"Exif\0\0"):
+            data = data[6:]
+    size, values = 0, 0
+    for count, (tag, kind, length) in enumerate(_tags(data)):
+        size += length * _WIDTHS.get(kind, 0)
+        values += length * (kind in _NUMBERS and tag not in _LAYOUT)
+        if count >= budget.parts or (tag in (_STRIPS, _TILES) and length > budget.parts):
+            raise _too_many_parts(name, budget)
+        if values > budget.values or size > len(data):
+            raise PictureError(
+                f"{name} holds more than {budget.values} numbers beside its pixels, or some of "
+                "them twice: export it again without EXIF"
+            )
+
+
+def _tags(data: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
+    """(tag, type, number of values) in the first directory and those that it leads to.
+
+    What is cut short ends where Pillow ends with it, too.
+    """
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    # Bytes of an offset, which are those of a number of values too, and of the number of tags.
+    wide, few = (8, 8) if data[2:3] == b"+" else (4, 2)
+
+    def number(position: int, size: int) -> int:
+        return int.from_bytes(data[position : position + size], order)
+
+    places = [number(wide, wide)]
+    while places:
+        place = places.pop()
+        start, step = place + few, 4 + 2 * wide
+        end = min(start + number(place, few) * step, len(data) - step + 1)
+        for tag in range(start, end, step):
+            name, kind = number(tag, 2), number(tag + 2, 2)
+            yield name, kind, number(tag + 4, wide)
+            if name in _FURTHER:
+                places.append(number(tag + 4 + wide, min(_WIDTHS.get(kind, 0), wide)))
+
+
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL)  # no stuffing and no restart
-_ALONE, _END, _SCAN = (0x01, 0xD8), 0xD9, 0xDA
+_ALONE, _END, _SCAN, _APP1 = (0x01, 0xD8), 0xD9, 0xDA, 0xE1
 
 
 def _jpeg(data: mmap.mmap, name: str, budget: Budget) -> None:
+    exif = bytearray()  # Pillow joins its segments, and reads it when it opens the file
+
     def segments() -> Iterator[int]:
         position, scans = 0, 0
         while (found := _MARKER.search(data, position)) is not None:
@@ -155,6 +227,14 @@ def _jpeg(data: mmap.mmap, name: str, budget: Budget) -> None:
             yield marker
             if marker == _END and scans:
                 return
+            if marker == _APP1 and data[position + 2 : position + 8] == b"Exif\0\0":
+                length = int.from_bytes(data[position : position + 2], "big")
+                exif.extend(data[position + 8 : position + length])
+                if len(exif) > budget.metadata:
+                    raise PictureError(
+                        f"{name} carries more than {budget.metadata} bytes of EXIF: export it "
+                        "without them"
+                    )
             if marker not in (*_ALONE, _END):
                 position += int.from_bytes(data[position : position + 2], "big")
             scans += marker == _SCAN
@@ -165,13 +245,24 @@ def _jpeg(data: mmap.mmap, name: str, budget: Budget) -> None:
                 )
 
     _counted(segments(), name, budget)
+    if exif:
+        _check_tags(bytes(exif), name, budget)
+
+
+_PACKED = (b"iCCP", b"zTXt", b"iTXt")
 
 
 def _png(data: mmap.mmap, name: str, budget: Budget) -> None:
     def chunks() -> Iterator[int]:
-        position = 8
+        position, packed = 8, 0
         while position < len(data):
             yield position
+            packed += data[position + 4 : position + 8] in _PACKED
+            if packed > budget.packed:
+                raise PictureError(
+                    f"{name} holds more than {budget.packed} packed texts and profiles: export it "
+                    "again without them"
+                )
             position += 12 + int.from_bytes(data[position : position + 4], "big")
 
     _counted(chunks(), name, budget)
@@ -221,31 +312,10 @@ def _ppm(data: mmap.mmap, name: str, budget: Budget) -> None:
         )
 
 
-_STRIPS, _TILES = 273, 324  # the tags that say where each begins
-
-
-def _tiff(data: mmap.mmap, name: str, budget: Budget) -> None:
-    """The first page: a BigTIFF has any number of tags, and both any number of strips."""
-    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
-    # Bytes of an offset or a count of values, of the number of tags, and of a tag.
-    wide, tags, step = (8, 8, 20) if data[2] == ord("+") else (4, 2, 12)
-
-    def number(position: int, size: int) -> int:
-        return int.from_bytes(data[position : position + size], order)
-
-    start = number(wide, wide)
-    count = number(start, tags)
-    if count > budget.parts and wide == 8:
-        raise _too_many_parts(name, budget)
-    for tag in range(start + tags, start + tags + count * step, step):
-        if number(tag, 2) in (_STRIPS, _TILES) and number(tag + 4, wide) > budget.parts:
-            raise _too_many_parts(name, budget)
-
-
 _WALKS: dict[bytes, Callable[[mmap.mmap, str, Budget], None]] = {
     rb"\xff\xd8\xff": _jpeg,
     rb"\x89PNG\r\n\x1a\n": _png,
     rb"(?s)GIF8[79]a.{7}": _gif,
     rb"P[1-6fy0]": _ppm,
-    rb"(?:II|MM)(?:[*+]\x00|\x00[*+])": _tiff,
+    rb"(?:II|MM)(?:[*+]\x00|\x00[*+])": _check_tags,
 }
