@@ -169,6 +169,8 @@ def tab(models: Models) -> None:
             said = gr.HTML(label="Progress, then size and time", elem_classes="figures")
             download = gr.DownloadButton("Download the movie", interactive=False, size="md")
 
+    # In the browser alone: an answer of the server could arrive after that of "Cancel".
+    button.click(None, None, cancelled, js="() => ''", api_visibility="private")
     running = button.click(
         movie,
         [box, name],
@@ -182,14 +184,6 @@ def tab(models: Models) -> None:
         lambda: gr.update(interactive=True),
         None,
         download,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    button.click(
-        lambda: "",
-        None,
-        cancelled,
         queue=False,
         show_progress="hidden",
         api_visibility="private",
