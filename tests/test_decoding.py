@@ -79,7 +79,9 @@ def test_the_exif_of_cameras_is_taken(tmp_path: Path) -> None:
     for name in ("in.jpg", "in.png", "in.tif", "in.webp"):
         Image.new("RGB", (16, 16)).save(tmp_path / name, exif=exif)
         read = open_picture(tmp_path / name, budget=STRANGERS).getexif()
-        assert read[0x010F] == "maker" and read.get_ifd(0x8769)[0x9214] == (1, 2, 3, 4)
+        assert read[0x010F] == "maker"
+        written = Image.open(tmp_path / name).getexif()  # without the inner folder in a TIFF
+        assert dict(read.get_ifd(0x8769)) == dict(written.get_ifd(0x8769))
 
 
 def test_slow_decoders_get_fewer_pixels(tmp_path: Path) -> None:
