@@ -102,16 +102,20 @@ def report(requests: int = 200) -> str:
         crowd = crowded(address, process, folder, requests)
         tries = refused(address, folder)
         head = ("asked", "answered rightly", "median", "95 of 100 within", "memory")
+        besides = beside(address, folder)
+        many = sessions(address, process)
         return "\n".join(
             [
                 f"{PEOPLE} clients at once, every request in a new session, every picture new:\n",
                 table(head, [crowd.row()]),
                 f"{SESSIONS} sessions that ask for a small event each: resident memory\n",
-                table(("before", "after"), [sessions(address, process)]),
+                table(("before", "after"), [many]),
                 "Another client's answers while the worst upload known is refused:\n",
-                table(("usually", "meanwhile", "refused"), [beside(address, folder)]),
+                table(("usually", "meanwhile", "refused"), [besides]),
                 f"{len(tries)} bad inputs, and what is said to them:\n",
                 table(("input", "answer"), tries),
+                "Faults, and what becomes of them:\n",
+                table(("fault", "outcome"), faults(address, process, folder)),
             ]
         )
 
@@ -304,6 +308,32 @@ def refused(address: str, folder: Path) -> list[tuple[str, str]]:
     rows += [(f"`{what}`", answered(visitor.http.get(what[4:]))) for what in BAD_ADDRESSES]
     rows += [(what, answered(send(visitor.http))) for what, send in BAD_REQUESTS.items()]
     return [*rows, (f"call {line.MOST_OPEN + 1} of one client", too_many(address))]
+
+
+def faults(address: str, process: psutil.Process, folder: Path) -> list[tuple[str, str]]:
+    """What clients and machines do to a server by accident; the last of them ends it."""
+    film = clip(folder / "mid.mp4", movie.MOST_FRAMES, 96)
+    good = folder / "good.png"
+    picture(1).save(good)
+    many = {"num_samples": prior.MOST_SAMPLES}
+    for number in range(2, 2 + PEOPLE // 2):
+        client = Visitor(address, number)
+        client.http.post("/gradio_api/call/v2/sample", json=many).raise_for_status()
+    start = time.perf_counter()
+    Visitor(address).upscale(good, fastest())
+    lost = time.perf_counter() - start
+    visitor = Visitor(address, 1)
+    call = {"clip": named(visitor.upload(film))}
+    visitor.http.post("/gradio_api/call/v2/movie", json=call).raise_for_status()
+    time.sleep(2)  # it has begun by then
+    start = time.perf_counter()
+    process.terminate()
+    code = process.wait(PATIENCE)
+    ended = time.perf_counter() - start
+    return [
+        (f"{PEOPLE // 2} long calls that nobody listens to", f"the next answer in {lost:.1f} s"),
+        ("SIGTERM in mid-movie", f"the server ends in {ended:.1f} s, exit code {code}"),
+    ]
 
 
 def too_many(address: str) -> str:
