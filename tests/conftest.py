@@ -1,6 +1,7 @@
 """What the tests share: tiny models, made-up pictures, and folders that hold a saved model."""
 
 import io
+import signal
 import socket
 import tempfile
 import zlib
@@ -37,6 +38,8 @@ from hvae_sr.nn.resize import enlarge, quantise
 if TYPE_CHECKING:
     from gradio_client import Client
 
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
 
