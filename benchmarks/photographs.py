@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.pairs import LARGE, photographs
 from hvae_sr.degradations import get_degradation
-from hvae_sr.pictures import to_image, to_tensor
+from hvae_sr.imaging.pixels import to_image, to_tensor
 
 SCALES = (1.0, 0.7, 0.5)  # of large photographs
 FACTORS = (4, 2)  # of their LR versions

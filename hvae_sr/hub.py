@@ -13,10 +13,10 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from yaml import YAMLError
 
-from hvae_sr import cards, remote, serialization
 from hvae_sr.errors import HubError, ModelError
 from hvae_sr.models.base import SuperResolutionModel
-from hvae_sr.serialization import CONFIG, WEIGHTS
+from hvae_sr.storage import cards, client, serialization
+from hvae_sr.storage.serialization import CONFIG, WEIGHTS
 
 TEXT_BYTES = 2**20
 TOLD = {"data": str, "images": int, "minutes": int | float, "hardware": str}
@@ -127,7 +127,7 @@ def push(
         raise ModelError(f"{repository!r} is not of the form owner/name")
     model = SuperResolutionModel.from_pretrained(source)
     api = HfApi(token=token)
-    with tempfile.TemporaryDirectory() as scratch, remote.said_plainly(repository, revision):
+    with tempfile.TemporaryDirectory() as scratch, client.said_plainly(repository, revision):
         staged = _stage(model, source, repository, Path(scratch))
         api.create_repo(repository, private=private, exist_ok=True)
         if revision is not None:
@@ -217,7 +217,7 @@ def info(
 def _fetch_if_there(repository: str, name: str, revision: str | None, token: str | None) -> None:
     """Put a file that not every model has beside those in the cache."""
     try:
-        remote.download(repository, name, revision=revision, token=token)
+        client.download(repository, name, revision=revision, token=token)
     except HubError as error:
         if not isinstance(error.__cause__, EntryNotFoundError):
             raise

@@ -11,11 +11,11 @@ from conftest import shaken, smooth_pictures, tiny_study_vae, tiny_vae
 from PIL import Image
 
 from hvae_sr import cli
-from hvae_sr.data import Stack
 from hvae_sr.errors import TrainingError
 from hvae_sr.evaluation import ablation
 from hvae_sr.evaluation.report import References
 from hvae_sr.models.registry import MODELS
+from hvae_sr.training.data import Stack
 
 EVERY = [variant for part in ablation.VARIANTS.values() for variant in part]
 

@@ -16,9 +16,9 @@ from conftest import random_pictures
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from hvae_sr.data import DeadLeaves
 from hvae_sr.degradations import blind, get_degradation
 from hvae_sr.degradations.blind import FIRST, SECOND, STRENGTHS, Blind, Draws, Stage
+from hvae_sr.training.data import DeadLeaves
 from hvae_sr.training.loop import Options, Trainer
 from hvae_sr.training.recipes import PRESETS
 

@@ -16,7 +16,7 @@ from skimage import data
 from test_demo_movie import clip
 from test_movies import add_video, encode, hum, packets
 
-from hvae_sr.inference.files import file_record
+from hvae_sr.imaging.files import file_record
 
 sync_api = pytest.importorskip("playwright.sync_api")
 

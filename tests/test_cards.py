@@ -11,10 +11,10 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 import hvae_sr
-from hvae_sr import cards
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import report, showcase
 from hvae_sr.evaluation.cards import card_text
+from hvae_sr.storage import cards
 
 ROOT = Path(__file__).parent.parent
 BUNDLED = hvae_sr.bundled()

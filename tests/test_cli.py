@@ -14,8 +14,8 @@ from conftest import png_bytes, shaken, tiny_hvae
 from PIL import Image
 
 from hvae_sr import cli
-from hvae_sr.inference import upscaling
-from hvae_sr.inference.files import file_record
+from hvae_sr.imaging.files import file_record
+from hvae_sr.upscaling import images
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -199,7 +199,7 @@ class TestPicture:
             warnings.warn("something\nworth knowing", stacklevel=2)
             return Image.open(path)
 
-        monkeypatch.setattr(upscaling, "open_picture", warn)
+        monkeypatch.setattr(images, "open_picture", warn)
         code, _, error = run("upscale", picture, "--model", model)
         assert (code, error) == (0, "hvae-sr: something worth knowing\n")
 
@@ -284,7 +284,7 @@ class TestMovie:
             options["progress"](1, None)
             calls.append({"source": source, "target": target, **options})
 
-        monkeypatch.setattr("hvae_sr.inference.movies.upscale_movie", upscale_movie)
+        monkeypatch.setattr("hvae_sr.upscaling.video.upscale_movie", upscale_movie)
         return calls
 
     @pytest.mark.parametrize(("name", "expected"), [("a.mp4", "a-x2.mp4"), ("a.avi", "a-x2.mkv")])

@@ -9,8 +9,10 @@ from conftest import random_pictures
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import data
-from hvae_sr.data import (
+from hvae_sr.errors import DataError, PictureError
+from hvae_sr.imaging.pixels import to_tensor
+from hvae_sr.training import data
+from hvae_sr.training.data import (
     Crops,
     DeadLeaves,
     Pictures,
@@ -20,8 +22,6 @@ from hvae_sr.data import (
     load_pictures,
     split,
 )
-from hvae_sr.errors import DataError, PictureError
-from hvae_sr.pictures import to_tensor
 
 
 def numbered(count: int, side: int = 2) -> Stack:

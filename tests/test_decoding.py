@@ -19,10 +19,10 @@ import pytest
 from PIL import Image, features
 
 from hvae_sr.errors import PictureError
-from hvae_sr.inference import decoders, worker
-from hvae_sr.inference.budget import STRANGERS, check_structure
-from hvae_sr.inference.decoding import Request, decode
-from hvae_sr.inference.files import open_picture
+from hvae_sr.imaging import decoders, worker
+from hvae_sr.imaging.budget import STRANGERS, check_structure
+from hvae_sr.imaging.decoding import Request, decode
+from hvae_sr.imaging.files import open_picture
 
 # Everything is allowed, but little time.
 HASTY = replace(STRANGERS, seconds=0.5, scans=2**30, parts=2**30, comments=2**30, spare=2**30)
@@ -255,7 +255,7 @@ def test_damage_anywhere_is_one_sentence_or_a_picture(suffix: str, tmp_path: Pat
 
 def test_a_decoder_needs_no_torch() -> None:
     said = subprocess.run(
-        [sys.executable, "-c", "import sys, hvae_sr.inference.worker; print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, hvae_sr.imaging.worker; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
@@ -272,8 +272,8 @@ def test_what_a_decoder_says_runs_no_code(tmp_path: Path) -> None:
 
 ASKING = """
 import sys
-from hvae_sr.inference import decoders
-from hvae_sr.inference.decoding import Request
+from hvae_sr.imaging import decoders
+from hvae_sr.imaging.decoding import Request
 decoders.decode(Request(sys.argv[1]))
 """
 
@@ -283,7 +283,7 @@ def working(process: subprocess.Popen[bytes]) -> psutil.Process:
     patience = time.monotonic() + 120
     while time.monotonic() < patience and process.poll() is None:
         for child in psutil.Process(process.pid).children():
-            if "hvae_sr.inference.worker" in child.cmdline() and child.cpu_times().user > 1:
+            if "hvae_sr.imaging.worker" in child.cmdline() and child.cpu_times().user > 1:
                 return child
         time.sleep(0.05)
     raise AssertionError("no decoder is at work")
@@ -323,8 +323,8 @@ def test_a_decoder_ends_with_the_process_that_asks(tmp_path: Path) -> None:
 
 FORKED = """
 import os, sys
-from hvae_sr.inference import decoders
-from hvae_sr.inference.decoding import Request
+from hvae_sr.imaging import decoders
+from hvae_sr.imaging.decoding import Request
 def pictures():
     return {decoders.decode(Request(sys.argv[1])).size for _ in range(50)}
 first = pictures()

@@ -1,4 +1,4 @@
-"""The demo as its visitors and API clients meet it: good pictures, bad files, seeds, limits."""
+"""The demo as its visitors and API clients meet it: good images, bad files, seeds, limits."""
 
 import re
 import shutil
@@ -17,12 +17,13 @@ from conftest import refusal, tiny_cnn
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from hvae_sr import GenerativeModel, __version__, load, pictures
+from hvae_sr import GenerativeModel, __version__, load
 from hvae_sr.demo import shared, spread
 from hvae_sr.demo.examples import SIDE, photographs
 from hvae_sr.hub import bundled
-from hvae_sr.inference.files import file_record
-from hvae_sr.inference.upscaling import Settings, made_so
+from hvae_sr.imaging import pixels
+from hvae_sr.imaging.files import file_record
+from hvae_sr.upscaling.images import Settings, made_so
 
 Upscale = Callable[..., tuple]
 
@@ -263,7 +264,7 @@ def test_examples_are_small_photographs(tmp_path: Path) -> None:
     paths = photographs(tmp_path)
     assert len(paths) >= 3
     for path in paths:
-        picture = pictures.to_tensor(Image.open(path))
+        picture = pixels.to_tensor(Image.open(path))
         assert picture.shape == (1, 3, SIDE, SIDE)
         assert picture.std() > 0.1
 

@@ -11,10 +11,11 @@ from gradio_client import Client, handle_file
 from PIL import Image
 from skimage import data
 
-from hvae_sr import load, pictures
+from hvae_sr import load
 from hvae_sr.degradations import get_degradation
 from hvae_sr.demo import compare, shared
 from hvae_sr.evaluation.report import References, evaluate
+from hvae_sr.imaging.pixels import to_image, to_tensor
 
 PHOTO, SMALL, HALF = "photo-cnn-x4", "study-cnn-cifar10-x4", "photo-cnn-x2"
 
@@ -55,7 +56,7 @@ def test_a_picture_through_several_models(ask: Compare, small: Path) -> None:
 
 def test_a_reference_is_scored_as_the_evaluation_does(ask: Compare, reference: Path) -> None:
     gallery, rows = ask(reference, chosen=[PHOTO], reference=True)
-    pixels = pictures.to_tensor(Image.open(reference))[..., :40, :48]
+    pixels = to_tensor(Image.open(reference))[..., :40, :48]
     scores = evaluate(load(PHOTO), References([pixels], "one", "y"))["scores"]
     for row, name in zip(rows, ("bicubic", "model"), strict=True):
         assert row["PSNR (dB)"] == pytest.approx(scores[name]["psnr"], abs=1e-3)
@@ -76,21 +77,21 @@ def test_every_model_gets_its_own_degradation_and_scale(ask: Compare, reference:
         "input 25 x 21 · x2, bicubic",
     ]
     for each, name, scale in zip(inputs, ("gaussian", "bicubic"), (4, 2), strict=True):
-        pixels = pictures.to_tensor(Image.open(each["image"]))[..., ::scale, ::scale]
-        hr = pictures.to_tensor(Image.open(reference))
+        pixels = to_tensor(Image.open(each["image"]))[..., ::scale, ::scale]
+        hr = to_tensor(Image.open(reference))
         hr = hr[..., : hr.shape[-2] // scale * scale, : hr.shape[-1] // scale * scale]
         assert torch.equal(pixels, get_degradation(name, scale)(hr))
 
 
 def test_grey_references_are_scored_on_grey_values() -> None:
     grey = random_pictures(1, 1, 40, 40)
-    image = pictures.to_image(grey[0])
+    image = to_image(grey[0])
     assert image.mode == "L"
     task = compare.set_task(image, get_degradation("area", 2), reference=True)
     assert task.hr is not None and torch.equal(task.hr, grey)
     _, entry = compare.answers(task, {"nearest": Nearest()})
     truth = grey[..., 2:-2, 2:-2]
-    error = (pictures.to_tensor(entry.picture)[:, :1, 2:-2, 2:-2] - truth).square().mean()
+    error = (to_tensor(entry.picture)[:, :1, 2:-2, 2:-2] - truth).square().mean()
     assert entry.psnr == pytest.approx(float(-10 * error.log10()), abs=1e-3)
     assert entry.lr_psnr > 60  # it repeats the means of the cells
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hvae_sr import GenerativeModel
 from hvae_sr.demo import grids, shared
-from hvae_sr.traversal import stages
+from hvae_sr.models.traversal import stages
 
 Ask = Callable[..., tuple]
 

@@ -24,7 +24,7 @@ SERVING = """
 import runpy, sys, time
 from pathlib import Path
 import hvae_sr.demo
-from hvae_sr.inference.movies.enlarging import Enlarger
+from hvae_sr.upscaling.frames import Enlarger
 from hvae_sr.upscaling import Upscaler
 
 def work(*arguments, **options):

@@ -12,7 +12,7 @@ from torch import Tensor
 import hvae_sr
 from hvae_sr.errors import ModelError
 from hvae_sr.models import EDSR, FastCNN
-from hvae_sr.serialization import CONFIG
+from hvae_sr.storage.serialization import CONFIG
 from hvae_sr.training.recipes import PRESETS
 
 BASELINE = PRESETS["edsr-photo-x4-baseline"].arguments

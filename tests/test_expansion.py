@@ -11,10 +11,10 @@ from conftest import random_pictures
 from torch import nn
 
 import hvae_sr
-from hvae_sr.data import DeadLeaves
 from hvae_sr.errors import TrainingError
 from hvae_sr.models import HVAE, FastCNN
 from hvae_sr.training import expansion
+from hvae_sr.training.data import DeadLeaves
 from hvae_sr.training.loop import Options, Trainer
 from hvae_sr.training.recipes import Objective, Recipe
 

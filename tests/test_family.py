@@ -21,7 +21,7 @@ from test_scores import FACTS
 from hvae_sr import cli, hub
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import family, report
-from hvae_sr.serialization import fingerprint
+from hvae_sr.storage.serialization import fingerprint
 
 FAST = {"draws": 2, "seed": 1}
 

@@ -14,9 +14,9 @@ from PIL import Image, features
 from PIL.ExifTags import Base
 
 from hvae_sr.errors import PictureError
-from hvae_sr.inference import files
-from hvae_sr.inference.decoding import Request, decode
-from hvae_sr.inference.files import (
+from hvae_sr.imaging import files
+from hvae_sr.imaging.decoding import Request, decode
+from hvae_sr.imaging.files import (
     LONGEST_RECORD,
     file_record,
     is_picture,
@@ -24,8 +24,8 @@ from hvae_sr.inference.files import (
     read_record,
     save_picture,
 )
-from hvae_sr.inference.sizes import fitted, parse_size, passes
-from hvae_sr.pictures import to_image, to_tensor
+from hvae_sr.imaging.pixels import to_image, to_tensor
+from hvae_sr.upscaling.sizes import fitted, parse_size, passes
 
 RECORD = {"model": "hvae", "seed": 3, "temperature": 0.8, "name": 'ü "quoted"', "size": None}
 WITH_EXIF = [s for s in files.SUFFIXES if s not in (".bmp", ".gif", ".ppm")]

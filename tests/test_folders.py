@@ -11,11 +11,11 @@ from PIL import Image
 
 from hvae_sr.errors import PictureError
 from hvae_sr.hub import load
-from hvae_sr.inference import folders, upscaling
-from hvae_sr.inference.files import file_record, open_picture
-from hvae_sr.inference.folders import Outcome, plan, upscale_folder
-from hvae_sr.inference.upscaling import Settings, upscale_file, upscale_picture
+from hvae_sr.imaging.files import file_record, open_picture
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.upscaling import folders, images
+from hvae_sr.upscaling.folders import Outcome, plan, upscale_folder
+from hvae_sr.upscaling.images import Settings, upscale_file, upscale_picture
 
 
 def noise(width: int = 6, height: int = 4, seed: int = 0) -> Image.Image:
@@ -265,7 +265,7 @@ class TestFile:
         upscale_file(tmp_path / "in.png", targets, hvae, Settings(samples=3))
         records = [file_record(target) for target in targets]
         assert [record["sample"] for record in records] == [1, 2, 3]
-        assert {record["temperature"] for record in records} == {upscaling.SEVERAL}
+        assert {record["temperature"] for record in records} == {images.SEVERAL}
         assert len({target.read_bytes() for target in targets}) == 3
 
     def test_lost_transparency_is_refused_before_the_work(self, tmp_path, nearest, monkeypatch):

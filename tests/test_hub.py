@@ -20,7 +20,7 @@ import hvae_sr
 from hvae_sr import cli
 from hvae_sr.errors import HubError, ModelError
 from hvae_sr.hub import info, push
-from hvae_sr.serialization import CONFIG, WEIGHTS
+from hvae_sr.storage.serialization import CONFIG, WEIGHTS
 
 BUNDLED = hvae_sr.bundled()
 Run = Callable[..., tuple[int, str, str]]

@@ -12,10 +12,10 @@ from conftest import shaken, tiny_cnn, tiny_hvae, tiny_lr_prior
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from hvae_sr.data import DeadLeaves
 from hvae_sr.errors import MetricError, ModelError
 from hvae_sr.evaluation import cards, learned, report
 from hvae_sr.evaluation.frechet import GaussianFit, frechet_distance
+from hvae_sr.training.data import DeadLeaves
 
 CPU = torch.device("cpu")
 FEATURES = 6

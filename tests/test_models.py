@@ -29,14 +29,14 @@ from PIL import Image
 from torch import Tensor
 
 import hvae_sr
-from hvae_sr import remote
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ModelError
+from hvae_sr.imaging.pixels import to_tensor
 from hvae_sr.models import HVAE, VAE
 from hvae_sr.models.registry import MODELS
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import enlarge, quantise
-from hvae_sr.pictures import to_tensor
+from hvae_sr.storage import client
 from hvae_sr.training.recipes import PRESETS
 
 SCALES = (2, 3, 4)
@@ -356,7 +356,7 @@ class TestName:
     def test_a_repository_gives_its_commit(self, saved: Path, monkeypatch: pytest.MonkeyPatch):
         cache = saved.parent / "snapshots" / "0123abcd"
         saved.rename(cache.parent.mkdir() or cache)
-        monkeypatch.setattr(remote, "hf_hub_download", lambda _, name, **__: str(cache / name))
+        monkeypatch.setattr(client, "hf_hub_download", lambda _, name, **__: str(cache / name))
         model = hvae_sr.load("owner/name")
         assert (model.name, model.revision) == ("owner/name", "0123abcd")
 

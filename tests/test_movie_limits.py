@@ -8,7 +8,8 @@ import pytest
 from test_movies import Watching, add_video, encode, make
 
 from hvae_sr.errors import MovieError
-from hvae_sr.inference.movies import reading, upscale_movie, writing
+from hvae_sr.imaging.video import reading, writing
+from hvae_sr.upscaling.video import upscale_movie
 
 DAY = 24 * 3600 * 1000  # milliseconds
 

@@ -15,7 +15,8 @@ from conftest import Nearest, shaken, tiny_hvae
 from torch import Tensor
 
 from hvae_sr.errors import MovieError
-from hvae_sr.inference.movies import is_movie, line, reading, upscale_movie
+from hvae_sr.imaging.video import is_movie, reading, threads
+from hvae_sr.upscaling.video import upscale_movie
 
 BUNNY = Path(__file__).parents[2] / "shared" / "data" / "video" / "bigbuckbunny.mp4"
 STEADY = [0, 40, 80, 120, 160, 200]
@@ -474,7 +475,7 @@ def test_absurd_frames_are_refused_before_decoding(
     source = make(tmp_path / "in.mp4", STEADY[:1])
     with pytest.raises(MovieError, match="32x24: at most 500 pixels"):
         reading.survey(source, largest=500)
-    monkeypatch.setattr("hvae_sr.inference.movies.enlarging.LARGEST_RESULT", 1000)
+    monkeypatch.setattr("hvae_sr.upscaling.frames.LARGEST_RESULT", 1000)
     with pytest.raises(MovieError, match="would become 64x48: at most 1000 pixels"):
         upscale_movie(source, tmp_path / "out.mp4", Nearest())
 
@@ -502,7 +503,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monk
     def full(path: Path, write: Callable[[Path], None]) -> None:
         write(Path("/dev/full"))
 
-    monkeypatch.setattr("hvae_sr.inference.files.written_whole", full)
+    monkeypatch.setattr("hvae_sr.imaging.files.written_whole", full)
     source = make(tmp_path / "in.mp4")
     with pytest.raises(MovieError, match=r"out\.mkv could not be written: No space left"):
         upscale_movie(source, tmp_path / "out.mkv", Nearest())
@@ -532,9 +533,9 @@ def test_few_frames_are_in_flight_however_slow_the_encoder_is() -> None:
             most = max(most, started - finished)
             finished += 1
 
-    line.run(source(), lambda item: item, slow)
+    threads.run(source(), lambda item: item, slow)
     assert finished == 60
-    assert line.DEPTH < most <= 2 * line.DEPTH + 3  # both queues, and one in each stage's hands
+    assert threads.DEPTH < most <= 2 * threads.DEPTH + 3  # queues and hands
 
 
 @pytest.mark.parametrize("stage", ["source", "work", "sink"])
@@ -555,7 +556,7 @@ def test_an_error_in_any_stage_reaches_the_caller_and_stops_the_others(stage: st
             fail("sink", item)
 
     with pytest.raises(ArithmeticError, match=stage):
-        line.run(source(), lambda item: fail("work", item), sink)
+        threads.run(source(), lambda item: fail("work", item), sink)
     assert not [t for t in threading.enumerate() if t.name.startswith("hvae_sr")]
 
 

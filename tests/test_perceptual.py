@@ -7,12 +7,12 @@ import torch
 from conftest import tiny_cnn
 from torch import Tensor
 
-from hvae_sr.data import DeadLeaves
 from hvae_sr.errors import MetricError
 from hvae_sr.evaluation import learned, perceptual, report
 from hvae_sr.evaluation.baselines import interpolations
 from hvae_sr.evaluation.perceptual import feature_distance
 from hvae_sr.nn.resize import quantise
+from hvae_sr.training.data import DeadLeaves
 
 CPU = torch.device("cpu")
 REFERENCE = [1.19571, 1.28973, 1.30115]  # of each image against the one before it

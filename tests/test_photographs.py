@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks import photographs
 from hvae_sr.degradations import get_degradation
-from hvae_sr.pictures import to_image, to_tensor
+from hvae_sr.imaging.pixels import to_image, to_tensor
 
 
 def test_lr_versions_are_of_whole_images_and_large_ones_come_at_three_scales(tmp_path: Path):

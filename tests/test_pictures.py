@@ -12,11 +12,11 @@ from PIL.ExifTags import IFD, Base
 from torch import Tensor
 
 from hvae_sr.errors import PictureError
-from hvae_sr.inference.files import open_picture, save_picture
-from hvae_sr.metadata import metadata
+from hvae_sr.imaging.files import open_picture, save_picture
+from hvae_sr.imaging.metadata import metadata
+from hvae_sr.imaging.pixels import eight_bits, enlarged, join, split, to_image
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge
-from hvae_sr.pictures import eight_bits, enlarged, join, split, to_image
 
 
 def colours(mode: str = "RGB", size: tuple[int, int] = (5, 4)) -> Image.Image:

@@ -14,13 +14,13 @@ from skimage.color import rgb2ycbcr
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from hvae_sr import cli
-from hvae_sr.data import DeadLeaves
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import DataError, ModelError
 from hvae_sr.evaluation import cards, metrics, report, showcase
 from hvae_sr.evaluation.baselines import bicubic
 from hvae_sr.nn.colour import luma
 from hvae_sr.nn.resize import quantise
+from hvae_sr.training.data import DeadLeaves
 
 BENCHMARK = Path(__file__).parent.parent.parent / "shared" / "data" / "photos" / "benchmark"
 CPU = torch.device("cpu")

@@ -27,11 +27,11 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 
 import hvae_sr
-from hvae_sr import serialization
 from hvae_sr.errors import ModelError
 from hvae_sr.models import HVAE, VAE, StudyCNN, hierarchy
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import MODELS
+from hvae_sr.storage import serialization
 
 CONFIG, WEIGHTS = serialization.CONFIG, serialization.WEIGHTS
 KEY = "decoder.levels.0.0.project.weight"
@@ -489,7 +489,7 @@ class TestAtomicSaving:
         "place",
         [
             "safetensors.torch.save_model",
-            "hvae_sr.serialization.os.fsync",
+            "hvae_sr.storage.serialization.os.fsync",
             "pathlib.Path.write_text",
         ],
     )
@@ -508,7 +508,7 @@ class TestAtomicSaving:
     def test_a_full_disk_leaves_nothing_of_a_new_model(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("hvae_sr.serialization.os.fsync", self.fail)
+        monkeypatch.setattr("hvae_sr.storage.serialization.os.fsync", self.fail)
         with pytest.raises(OSError, match="No space"):
             tiny_cnn().save_pretrained(tmp_path / "new" / "model")
         assert not list((tmp_path / "new").iterdir())

@@ -16,7 +16,7 @@ from hvae_sr.errors import ModelError
 from hvae_sr.models import SRCNN, StudyCNN
 from hvae_sr.nn.colour import luma
 from hvae_sr.nn.resize import enlarge
-from hvae_sr.serialization import CONFIG
+from hvae_sr.storage.serialization import CONFIG
 
 
 @pytest.mark.parametrize(("kernels", "parameters"), [([9, 5, 5], 57_281), ([9, 1, 5], 8_129)])

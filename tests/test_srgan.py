@@ -22,13 +22,13 @@ from conftest import (
 from torch import Tensor, nn
 
 import hvae_sr
-from hvae_sr.data import DeadLeaves
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import TrainingError
 from hvae_sr.evaluation.ablation import shown
 from hvae_sr.evaluation.family import TASK
 from hvae_sr.models import SRGAN, VAE
 from hvae_sr.nn.discriminator import Adversary, Discriminator
+from hvae_sr.training.data import DeadLeaves
 from hvae_sr.training.loop import Options, Trainer
 from hvae_sr.training.recipes import PRESETS, Player, Recipe
 

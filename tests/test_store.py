@@ -15,10 +15,10 @@ from hvae_sr import cli
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import DataError, ModelError, PictureError
 from hvae_sr.evaluation import codecs
-from hvae_sr.inference import store
-from hvae_sr.inference.files import LARGEST_FILE, open_picture, read_record, save_picture
-from hvae_sr.inference.store import Shrunk, restore, restore_file, shrink, shrink_file
-from hvae_sr.pictures import to_image, to_tensor
+from hvae_sr.imaging.files import LARGEST_FILE, open_picture, read_record, save_picture
+from hvae_sr.imaging.pixels import to_image, to_tensor
+from hvae_sr.upscaling import rescale
+from hvae_sr.upscaling.rescale import Shrunk, restore, restore_file, shrink, shrink_file
 
 SIZES = [(1, 1), (5, 7), (33, 21), (24, 12)]
 NAMES = ["area", "bicubic", "gaussian", "gaussian_corner"]
@@ -276,7 +276,7 @@ def test_a_model_of_another_task_is_refused(model):
 
 
 def test_no_picture_makes_anyone_download_a_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(rescale, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     path = tmp_path / "lure.png"
     record = valid_record(model="some-one/model")
     save_picture(shrink(photo(7, 5), Nearest())[0], path, record=record)

@@ -8,9 +8,9 @@ import torch
 from conftest import shaken, tiny_cnn, tiny_hvae
 from torch import Tensor
 
-from hvae_sr.data import DeadLeaves
 from hvae_sr.evaluation import report, texture
 from hvae_sr.evaluation.texture import LAGS, Calibration, Texture
+from hvae_sr.training.data import DeadLeaves
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

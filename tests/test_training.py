@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 import hvae_sr
 from hvae_sr import cli
-from hvae_sr.data import DeadLeaves, Stack
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import TrainingError
 from hvae_sr.models import HVAE
 from hvae_sr.training import checkpoints, feature_loss, loop
+from hvae_sr.training.data import DeadLeaves, Stack
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.loop import Options, Trainer
 from hvae_sr.training.recipes import PRESETS, Objective, Recipe

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from hvae_sr.errors import ModelError
 from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.models.traversal import ArcNoise, KeptNoise, Stage, interpolate, redraw, stages
 from hvae_sr.nn.noise import Noise
-from hvae_sr.traversal import ArcNoise, KeptNoise, Stage, interpolate, redraw, stages
 
 ROUNDING = 1e-3  # of the mean: batches of other sizes may round a value of y the other way
 

@@ -151,10 +151,10 @@ def ablate(
 
     Variants that were trained before with the same settings are not trained again.
     """
-    from hvae_sr.data import load_pictures
     from hvae_sr.evaluation import ablation
     from hvae_sr.evaluation.report import load_references
-    from hvae_sr.inference.files import save_picture
+    from hvae_sr.imaging.files import save_picture
+    from hvae_sr.training.data import load_pictures
 
     variants = [variant for part in ablation.VARIANTS.values() for variant in part]
     bench = ablation.Bench(
@@ -174,7 +174,7 @@ def ablate(
 
 def _training(source: str | None, root: Path) -> "Tensor | None":
     """The pictures behind the linear-MMSE line, if any are named."""
-    from hvae_sr import data as sets
+    from hvae_sr.training import data as sets
 
     if source is None:
         return None

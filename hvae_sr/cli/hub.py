@@ -20,9 +20,9 @@ Token = Annotated[
 @app.command("list")
 def list_models() -> None:
     """The bundled models with their measured scores, as Markdown tables."""
-    from hvae_sr.cards import RESULTS
     from hvae_sr.evaluation.cards import tables
     from hvae_sr.hub import bundled
+    from hvae_sr.storage.cards import RESULTS
 
     print("\n\n".join(tables()))
     others = [name for name, folder in bundled().items() if not (folder / RESULTS).is_file()]

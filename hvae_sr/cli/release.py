@@ -30,7 +30,7 @@ def showcase(
 ) -> None:
     """Draw the README's pictures with the bundled models, or with others."""
     from hvae_sr.evaluation.showcase import draw
-    from hvae_sr.inference.files import save_picture
+    from hvae_sr.imaging.files import save_picture
 
     named = {key: name for key, name in (("cnn", cnn), ("hvae", hvae)) if name is not None}
     save_picture(draw(of, **named), target)
@@ -45,10 +45,10 @@ def release(
     ] = None,
 ) -> None:
     """Write a trained model for publishing: 16-bit weights, p(y) joined, training facts kept."""
-    from hvae_sr.cards import TRAINING
     from hvae_sr.errors import ModelError
     from hvae_sr.hub import load
     from hvae_sr.models.latent import GenerativeModel
+    from hvae_sr.storage.cards import TRAINING
 
     released = load(model)
     facts = json.loads((model / TRAINING).read_text())

@@ -21,9 +21,9 @@ def sample(
 
     from hvae_sr.errors import ModelError
     from hvae_sr.hub import load
-    from hvae_sr.inference.files import save_picture
+    from hvae_sr.imaging.files import save_picture
+    from hvae_sr.imaging.pixels import to_image
     from hvae_sr.models.latent import GenerativeModel
-    from hvae_sr.pictures import to_image
 
     loaded = load(model)
     if not isinstance(loaded, GenerativeModel):

@@ -35,7 +35,7 @@ def shrink(
     """Store a picture coarsely: small, and with a note of how to restore it."""
     from hvae_sr.errors import PictureError
     from hvae_sr.hub import load
-    from hvae_sr.inference.store import shrink_file
+    from hvae_sr.upscaling.rescale import shrink_file
 
     if target is not None and kind is not None:
         raise PictureError("give OUTPUT or --format, not both: OUTPUT's suffix is the format")
@@ -76,7 +76,7 @@ def restore(
 ) -> None:
     """Bring a picture made by `shrink` back, at the exact size of its original."""
     from hvae_sr.hub import load
-    from hvae_sr.inference.store import restore_file
+    from hvae_sr.upscaling.rescale import restore_file
 
     if target is None:
         target = source.with_name(f"{source.stem.removesuffix(SMALL)}.restored.png")

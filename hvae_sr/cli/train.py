@@ -78,7 +78,7 @@ def train(
     """Train a preset and leave a loadable model in OUT/model, curves and samples beside it."""
     if preset not in PRESETS:
         raise TrainingError(f"--preset must be one of {', '.join(PRESETS)}, not {preset!r}")
-    from hvae_sr.data import load_pictures
+    from hvae_sr.training.data import load_pictures
     from hvae_sr.training.loop import Options, Trainer
 
     given: dict[str, Any] = {

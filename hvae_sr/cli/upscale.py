@@ -9,8 +9,8 @@ import typer
 from hvae_sr.cli.app import Device, Seed, app
 
 if TYPE_CHECKING:
-    from hvae_sr.inference.upscaling import Settings
     from hvae_sr.models.base import SuperResolutionModel
+    from hvae_sr.upscaling.images import Settings
 
 DEFAULT_MODEL = "photo-cnn-x4"
 
@@ -63,9 +63,9 @@ def upscale(
     """
     from hvae_sr.errors import PictureError
     from hvae_sr.hub import load
-    from hvae_sr.inference.movies import is_movie
-    from hvae_sr.inference.sizes import parse_size
-    from hvae_sr.inference.upscaling import Settings, default_target
+    from hvae_sr.imaging.video import is_movie
+    from hvae_sr.upscaling.images import Settings, default_target
+    from hvae_sr.upscaling.sizes import parse_size
 
     settings = Settings(
         samples=samples,
@@ -99,8 +99,8 @@ def _picture(
     settings: "Settings",
     overwrite: bool,
 ) -> None:
-    from hvae_sr.inference.files import check_free
-    from hvae_sr.inference.upscaling import numbered, upscale_file
+    from hvae_sr.imaging.files import check_free
+    from hvae_sr.upscaling.images import numbered, upscale_file
 
     targets = numbered(target, settings.samples)
     for path in targets:
@@ -119,7 +119,7 @@ def _folder(
 ) -> None:
     from tqdm import tqdm
 
-    from hvae_sr.inference.folders import Outcome, upscale_folder
+    from hvae_sr.upscaling.folders import Outcome, upscale_folder
 
     with tqdm(unit="picture", disable=None) as bar:
 
@@ -153,8 +153,8 @@ def _movie(
     from tqdm import tqdm
 
     from hvae_sr.errors import PictureError
-    from hvae_sr.inference.files import check_free
-    from hvae_sr.inference.movies import upscale_movie
+    from hvae_sr.imaging.files import check_free
+    from hvae_sr.upscaling.video import upscale_movie
 
     if settings.samples > 1 or settings.quality is not None:
         raise PictureError(f"{source} is a movie: leave --samples and --quality out")

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import pictures
 from hvae_sr.degradations import Degradation
 from hvae_sr.demo import examples, jobs
 from hvae_sr.demo.shared import (
@@ -27,6 +26,7 @@ from hvae_sr.errors import PictureError
 from hvae_sr.evaluation.baselines import bicubic
 from hvae_sr.evaluation.metrics import lr_psnr, score
 from hvae_sr.evaluation.report import WINDOW, cropped
+from hvae_sr.imaging.pixels import split, to_image
 from hvae_sr.nn.resize import enlarge, quantise
 
 # columns of the table -> how a value is written
@@ -73,11 +73,11 @@ class Task:
         """What is shown of the input: a caption, and each pixel enlarged to the answers' size."""
         height, width = self.lr.shape[-2:]
         pixels = enlarge(self.lr, self.degradation.scale, "nearest")
-        return f"input {width} x {height} · {self.name}", pictures.to_image(pixels[0])
+        return f"input {width} x {height} · {self.name}", to_image(pixels[0])
 
     def entry(self, name: str, answer: Tensor, seconds: float | None = None) -> "Entry":
         """An answer (1, 3, H, W) in [0, 1] with its scores."""
-        picture = pictures.to_image(answer[0])
+        picture = to_image(answer[0])
         if self.hr is None:
             consistency = float(lr_psnr(answer, self.lr, self.degradation))
             return Entry(name, self.name, picture, consistency, seconds)
@@ -118,7 +118,7 @@ def set_task(image: Image.Image, degradation: Degradation, reference: bool) -> T
     Raises:
         PictureError: for a reference too small to be scored.
     """
-    rgb, rest = pictures.split(image)
+    rgb, rest = split(image)
     if not reference:
         return Task(degradation, rgb, None)
     scale = degradation.scale

@@ -5,8 +5,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from hvae_sr.imaging.pixels import to_image
 from hvae_sr.nn.resize import enlarge
-from hvae_sr.pictures import to_image
 
 VISIBLE = 128  # pixels a side below which a picture is too small to see
 GAP = 2  # pixels of the samples

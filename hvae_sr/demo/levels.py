@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import pictures
 from hvae_sr.demo import examples, jobs
 from hvae_sr.demo.grids import grid, strip
 from hvae_sr.demo.shared import (
@@ -24,8 +23,9 @@ from hvae_sr.demo.shared import (
     stored,
     temperature_slider,
 )
+from hvae_sr.imaging import pixels
 from hvae_sr.models.latent import GenerativeModel
-from hvae_sr.traversal import Stage, redraw, stages
+from hvae_sr.models.traversal import Stage, redraw, stages
 
 MOST_OTHERS = 8
 
@@ -61,7 +61,7 @@ def rows_of(
     answers = (1 + others) * len(stages(model, given=True))
     image = read_picture(picture, answers)
     jobs.allow({model: image.width * image.height * answers})
-    lr, _ = pictures.split(image)
+    lr, _ = pixels.split(image)
     return redraw(model, seed, others=others, lr=lr, temperature=temperature)
 
 

@@ -20,9 +20,10 @@ from hvae_sr.demo.shared import (
     uploaded_path,
 )
 from hvae_sr.errors import MovieError
-from hvae_sr.inference.movies import reading, upscale_movie, writing
+from hvae_sr.imaging.video import reading, writing
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.upscaling.video import upscale_movie
 
 FIRST = "photo-cnn-x2"  # what the menu starts with where it has it: the fastest
 MOST_FRAMES = 250

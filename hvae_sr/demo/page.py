@@ -16,7 +16,7 @@ from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
 from hvae_sr.demo.line import Line, job_of
 from hvae_sr.demo.values import NOT_UNDERSTOOD, check, explained, refusal, vetted
-from hvae_sr.inference.files import written_whole
+from hvae_sr.imaging.files import written_whole
 
 CHOSEN = {"index", "value"}  # what the page says of a thing that was chosen
 MOST_UPLOADS = 256  # on their way at once

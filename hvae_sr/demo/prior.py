@@ -4,7 +4,6 @@ import gradio as gr
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import traversal
 from hvae_sr.demo import jobs
 from hvae_sr.demo.grids import enlarged, grid, strip
 from hvae_sr.demo.shared import (
@@ -18,8 +17,9 @@ from hvae_sr.demo.shared import (
     stored,
     temperature_slider,
 )
+from hvae_sr.imaging.pixels import to_image
+from hvae_sr.models import traversal
 from hvae_sr.models.latent import GenerativeModel
-from hvae_sr.pictures import to_image
 
 MOST_SAMPLES = 64
 MOST_STEPS = 16

@@ -18,8 +18,8 @@ from hvae_sr.demo.values import own
 from hvae_sr.errors import HvaeSrError, ModelError, PictureError
 from hvae_sr.evaluation import cards
 from hvae_sr.hub import bundled, load
-from hvae_sr.inference.budget import STRANGERS
-from hvae_sr.inference.files import open_picture, save_picture
+from hvae_sr.imaging.budget import STRANGERS
+from hvae_sr.imaging.files import open_picture, save_picture
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from hvae_sr.demo.cache import LOCK, own_folder
-from hvae_sr.inference import decoders
+from hvae_sr.imaging import decoders
 
 GRACE = 3.0  # seconds for the folder's files to go
 INTERRUPTED = 130  # what shells report of a command that Ctrl-C ended

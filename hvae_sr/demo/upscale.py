@@ -9,7 +9,6 @@ import gradio as gr
 from gradio.utils import LRUCache
 from PIL import Image
 
-from hvae_sr import pictures
 from hvae_sr.demo import examples, jobs, spread
 from hvae_sr.demo.shared import (
     Models,
@@ -23,11 +22,12 @@ from hvae_sr.demo.shared import (
     temperature_slider,
 )
 from hvae_sr.demo.values import checked_index, refusal
-from hvae_sr.inference.upscaling import Settings, records
+from hvae_sr.imaging import pixels
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
 from hvae_sr.upscaling import UpscaleOutput, Upscaler
+from hvae_sr.upscaling.images import Settings, records
 
 MOST_SAMPLES = 16
 MOST_KEPT = 256  # sessions in which another sample can be chosen: a few kB each
@@ -60,8 +60,8 @@ class Shown:
 
 def bicubic(image: Image.Image, scale: int) -> Image.Image:
     """The picture enlarged by interpolation, its alpha, greyness and depth kept."""
-    lr, rest = pictures.split(image)
-    return pictures.join(enlarge(lr, scale)[0].clamp(0, 1), pictures.enlarged(rest, scale))
+    lr, rest = pixels.split(image)
+    return pixels.join(enlarge(lr, scale)[0].clamp(0, 1), pixels.enlarged(rest, scale))
 
 
 def tab(models: Models) -> None:

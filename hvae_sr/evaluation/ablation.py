@@ -1,7 +1,7 @@
 """Why the study's VAE went grey: its own knobs turned, then cures one at a time and together.
 
 Every variant is trained for the same few steps by the real training loop and measured on the same
-pictures. A grey collapse is a decoder that shows one picture whatever it is given, so that the
+images. A grey collapse is a decoder that shows one picture whatever it is given, so that the
 error is that of a constant and nothing of the pictures' variance is left.
 """
 
@@ -18,16 +18,16 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import pictures
-from hvae_sr.data import Pictures
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ModelError, TrainingError
 from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.report import References
 from hvae_sr.evaluation.showcase import write
-from hvae_sr.inference.files import save_picture
+from hvae_sr.imaging import pixels
+from hvae_sr.imaging.files import save_picture
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
+from hvae_sr.training.data import Pictures
 from hvae_sr.training.loop import Options, Trainer, hardware
 from hvae_sr.training.recipes import PRESETS, Recipe
 
@@ -84,7 +84,7 @@ class Outcome:
     rate: float | None
 
     def verdict(self, constant: float) -> str:
-        """What happened, in words; `constant` is the error of one colour for all pictures."""
+        """What happened, in words; `constant` is the error of one colour for all images."""
         if self.reconstruction is None or self.kept is None:
             return "diverged"
         if self.reconstruction < AS_CONSTANT * constant:
@@ -210,7 +210,7 @@ def _kept(path: Path, settings: dict[str, Any]) -> Outcome | None:
 
 
 def _trained(variant: Variant, bench: Bench, hr: Tensor) -> tuple[Outcome, Image.Image]:
-    """The outcome, and what becomes of the shown pictures, side by side."""
+    """The outcome, and what becomes of the shown images, side by side."""
     recipe = replace(variant.recipe, steps=bench.steps)
     with tempfile.TemporaryDirectory() as folder:
         options = Options(Path(folder), seed=bench.seed, save_every=bench.steps, quiet=True)
@@ -256,7 +256,7 @@ def shown(side: int) -> Tensor:
         for name, left, top, size in SQUARES
     ]
     small = [square.resize((side, side), Image.Resampling.BICUBIC) for square in squares]
-    return torch.cat([pictures.to_tensor(square) for square in small])
+    return torch.cat([pixels.to_tensor(square) for square in small])
 
 
 def error_of_a_constant(hr: Tensor) -> float:
@@ -315,7 +315,7 @@ y alone: models that do not see y encode its bicubic enlargement.
 
 {sections}
 
-Squares of scikit-image's photographs at the size of the test pictures, encoded and decoded again:
+Squares of scikit-image's photographs at the size of the test images, encoded and decoded again:
 
 ![Reconstructions by every variant below the originals]({sheet})
 """
@@ -366,4 +366,4 @@ def _bicubic_error(hr: Tensor) -> float:
 
 def _row(shown: Tensor) -> Image.Image:
     """Pictures (N, 3, H, W) side by side."""
-    return pictures.to_image(rearrange(shown, "n c h w -> c h (n w)"))
+    return pixels.to_image(rearrange(shown, "n c h w -> c h (n w)"))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from hvae_sr.data import Stack
 from hvae_sr.hub import bundled, load
 from hvae_sr.models.edsr import EDSR
 from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.training.data import Stack
 from hvae_sr.training.loop import Options, Trainer, hardware
 from hvae_sr.training.recipes import PRESETS
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from hvae_sr.cards import CARD, NOTES, RESULTS, SAMPLES, TRAINING, citation
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import learned, showcase
 from hvae_sr.evaluation.report import CROP, by_set, markdown, space_of
 from hvae_sr.hub import bundled, load
 from hvae_sr.models.registry import MODELS
-from hvae_sr.serialization import CONFIG, read_config
+from hvae_sr.storage.cards import CARD, NOTES, RESULTS, SAMPLES, TRAINING, citation
+from hvae_sr.storage.serialization import CONFIG, read_config
 
 TEMPLATE = """---
 {metadata}

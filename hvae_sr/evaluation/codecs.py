@@ -18,14 +18,14 @@ from PIL import __version__ as pillow_version
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hvae_sr.data import read_folder
 from hvae_sr.errors import DataError
 from hvae_sr.evaluation.metrics import planes, psnr, valid_ssim
-from hvae_sr.inference.files import encodable, open_picture, read_record, save_picture
-from hvae_sr.inference.store import Shrunk, restore, shrink
+from hvae_sr.imaging.files import encodable, open_picture, read_record, save_picture
+from hvae_sr.imaging.pixels import to_image, to_tensor
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge
-from hvae_sr.pictures import to_image, to_tensor
+from hvae_sr.training.data import read_folder
+from hvae_sr.upscaling.rescale import Shrunk, restore, shrink
 
 QUALITIES = range(1, 101)
 SSIM_WINDOW = 11

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from hvae_sr.cards import RESULTS, TRAINING
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import cards, report
@@ -25,7 +24,8 @@ from hvae_sr.evaluation.report import References
 from hvae_sr.hub import bundled, load
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
-from hvae_sr.serialization import fingerprint
+from hvae_sr.storage.cards import RESULTS, TRAINING
+from hvae_sr.storage.serialization import fingerprint
 from hvae_sr.training.loop import hardware
 
 TASK = get_degradation("gaussian", 4)  # what makes models comparable, and thumbnails of photographs

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hvae_sr import data, pictures
 from hvae_sr.errors import DataError, ModelError
 from hvae_sr.evaluation import learned, texture
 from hvae_sr.evaluation.baselines import LinearMMSE, field_bicubic, interpolations
 from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.metrics import SPACES, Scores, score
-from hvae_sr.inference.files import is_picture, open_picture
+from hvae_sr.imaging.files import is_picture, open_picture
+from hvae_sr.imaging.pixels import split
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
-from hvae_sr.serialization import fingerprint
+from hvae_sr.storage.serialization import fingerprint
+from hvae_sr.training import data
 from hvae_sr.training.loop import hardware
 
 SAMPLES = {"rgb": 16, "y": 8}  # draws behind "mean of N", for thumbnails and photographs
@@ -75,7 +76,7 @@ def load_references(
 
     Args:
         source: `cifar10` (the test split, by torchvision), a .npy file of uint8 (N, H, W, 3), or
-            a folder of pictures, each cropped to a multiple of the scale. Files and folders are
+            a folder of images, each cropped to a multiple of the scale. Files and folders are
             looked for where the name says, then in `root`.
         scale: what sizes must be a multiple of.
         space: `rgb` or `y`; left out, folders are photographs (`y`), the others thumbnails.
@@ -112,7 +113,7 @@ def load_references(
 
 def _read(file: Path) -> Tensor:
     """A picture file as uint8 (3, H, W), or (1, H, W) when it is stored as greyscale."""
-    rgb, rest = pictures.split(open_picture(file))
+    rgb, rest = split(open_picture(file))
     pixels = rgb[0].mul(255).round().byte()
     return pixels[:1] if rest.grey else pixels
 
@@ -144,7 +145,7 @@ def evaluate(
 
     Args:
         model: any model with an LR input.
-        references: HR pictures, never used for training or selection.
+        references: HR images, never used for training or selection.
         training: uint8 training pictures (N, 3, H, W) for the linear-MMSE line.
         samples: draws at T = 1 behind the mean and the deviation, at least 2; left out, 16 for
             thumbnails and 8 for photographs.
@@ -356,7 +357,7 @@ def _bits(
 
 
 def _centre(hr: Tensor, crop: int | None, multiple: int) -> Tensor:
-    """The middle of pictures, at most `crop` pixels a side and a multiple of what levels need."""
+    """The middle of images, at most `crop` pixels a side and a multiple of what levels need."""
     if crop is None:
         return hr
     height, width = (min(crop, side) // multiple * multiple for side in hr.shape[-2:])

@@ -12,10 +12,10 @@ from torchvision.utils import make_grid
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation.baselines import bicubic
 from hvae_sr.hub import load
+from hvae_sr.imaging.pixels import to_image, to_tensor
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
-from hvae_sr.pictures import to_image, to_tensor
 
 PANEL, GAP, LINE = 224, 8, 26
 CORNERS = {"astronaut": (126, 8), "chelsea": (104, 24), "coffee": (180, 60)}  # left, top

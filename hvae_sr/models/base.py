@@ -9,13 +9,13 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from hvae_sr import cards, remote, serialization
 from hvae_sr.degradations import SCALES, get_degradation
 from hvae_sr.errors import ModelError
 from hvae_sr.models.registry import BASES, MODELS, described_by, find
 from hvae_sr.nn.footprint import Footprint, measure
 from hvae_sr.nn.latents import Decode, checked_decode
 from hvae_sr.nn.noise import Noise
+from hvae_sr.storage import cards, client, serialization
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -278,7 +278,7 @@ class SuperResolutionModel(
         Raises:
             HubError: when the hub refuses or is out of reach.
         """
-        with remote.said_plainly(repo_id):
+        with client.said_plainly(repo_id):
             named = {"model_name": repo_id, **(kwargs.pop("model_card_kwargs", None) or {})}
             return str(super().push_to_hub(repo_id, model_card_kwargs=named, **kwargs))
 
@@ -318,7 +318,7 @@ class SuperResolutionModel(
         def fetch(name: str, revision: str | None) -> Path:
             if source.is_dir():
                 return source / name
-            return remote.download(
+            return client.download(
                 str(pretrained_model_name_or_path),
                 name,
                 revision=revision,

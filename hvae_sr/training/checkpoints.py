@@ -12,7 +12,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from hvae_sr.errors import TrainingError
-from hvae_sr.serialization import sync
+from hvae_sr.storage.serialization import sync
 
 KEPT = 2
 STATE = "state.json"

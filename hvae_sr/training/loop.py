@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import hvae_sr
-from hvae_sr import data
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import DataError, TrainingError
 from hvae_sr.hub import load
@@ -23,7 +22,7 @@ from hvae_sr.models.hierarchy import LatentGroup
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.models.registry import MODELS
 from hvae_sr.nn.layers import Residual
-from hvae_sr.training import checkpoints
+from hvae_sr.training import checkpoints, data
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
 from hvae_sr.training.recipes import Recipe

@@ -72,7 +72,7 @@ class Recipe:
         objective: the ELBO's weights, or None for models with a loss of their own.
         shrink: degradation applied to the pictures first, for models of LR pictures.
         crop: side of random crops from folders, in HR pixels.
-        symmetry: how pictures are turned, see `hvae_sr.data.augment`.
+        symmetry: how pictures are turned, see `hvae_sr.training.data.augment`.
         validation: pictures held out.
         expand: train wider convolutions and merge them, see `hvae_sr.training.expansion`.
         regression: a trained network whose picture the means are offsets from; its weights stay

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import pictures
 from hvae_sr.errors import ModelError
+from hvae_sr.imaging.pixels import Rest, enlarged, join, split
 from hvae_sr.nn.latents import Decode
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import quantise, reflect
@@ -118,10 +118,10 @@ class Upscaler:
         outputs = self._outputs(lr, options, options.seeded(generator))
         return outputs if rest is None else self._images(outputs, rest)
 
-    def _images(self, outputs: Tensor, rest: pictures.Rest) -> list[Image.Image]:
+    def _images(self, outputs: Tensor, rest: Rest) -> list[Image.Image]:
         """(1, S, 3, H, W) -> Pillow images of the family that the input belongs to."""
-        larger = pictures.enlarged(rest, self.model.scale)
-        return [pictures.join(output, larger) for output in outputs[0]]
+        larger = enlarged(rest, self.model.scale)
+        return [join(output, larger) for output in outputs[0]]
 
     def _lr_psnr(self, outputs: Tensor, lr: Tensor) -> Tensor | None:
         """(N, S, 3, H, W) against its LR image (N, 3, h, w) -> (N, S) in dB."""
@@ -132,7 +132,7 @@ class Upscaler:
         errors = torch.stack([r.square().mean(dim=(1, 2, 3)) for r in residuals], dim=1)
         return -10 * errors.clamp_min(IDENTICAL).log10()
 
-    def _input(self, image: Image.Image | Tensor) -> tuple[Tensor, pictures.Rest | None]:
+    def _input(self, image: Image.Image | Tensor) -> tuple[Tensor, Rest | None]:
         """An image as users hand it over -> LR (N, 3, h, w) on the model's device, and its rest.
 
         Raises:
@@ -140,7 +140,7 @@ class Upscaler:
             TypeError: for what is not an image.
         """
         if isinstance(image, Image.Image):
-            lr, rest = pictures.split(image)
+            lr, rest = split(image)
             return lr.to(self.model.device), rest
         if not isinstance(image, Tensor):
             raise TypeError(f"expected a Pillow image or a tensor, got {type(image).__name__}")

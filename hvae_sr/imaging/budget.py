@@ -15,7 +15,7 @@ from typing import Literal
 from PIL import Image
 
 from hvae_sr.errors import PictureError
-from hvae_sr.metadata import metadata
+from hvae_sr.imaging.metadata import metadata
 
 PER_PIXEL = 16  # bytes of a file: four colours of 32 bits
 PER_RUN, PER_ROW = 2, 4  # bytes of a run of at least one pixel, and between two rows, in a BMP

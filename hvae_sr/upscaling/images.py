@@ -10,11 +10,11 @@ from typing import Any
 from PIL import Image
 
 from hvae_sr.errors import PictureError
-from hvae_sr.inference.files import file_record, holdable, open_picture, save_picture
-from hvae_sr.inference.movies import CONTAINERS, is_movie
-from hvae_sr.inference.sizes import fitted, passes
+from hvae_sr.imaging.files import file_record, holdable, open_picture, save_picture
+from hvae_sr.imaging.pixels import join, split
+from hvae_sr.imaging.video import CONTAINERS, is_movie
 from hvae_sr.models.base import SuperResolutionModel
-from hvae_sr.pictures import join, split
+from hvae_sr.upscaling.sizes import fitted, passes
 from hvae_sr.version import __version__
 
 # Formats that hold what an upscaled picture has: many colours, and the record in EXIF.

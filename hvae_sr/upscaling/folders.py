@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from hvae_sr.errors import PictureError
-from hvae_sr.inference.files import is_picture
-from hvae_sr.inference.upscaling import Settings, kept_suffix, made_so, numbered, upscale_file
+from hvae_sr.imaging.files import is_picture
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.upscaling.images import Settings, kept_suffix, made_so, numbered, upscale_file
 
 Status = Literal["written", "done", "kept", "failed"]
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -11,30 +11,6 @@ from hvae_sr.version import __version__
 if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
 
-SUFFIXES = (
-    ".mp4",
-    ".mkv",
-    ".mov",
-    ".webm",
-    ".m4v",
-    ".avi",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".mts",
-    ".m2ts",
-    ".wmv",
-    ".flv",
-    ".ogv",
-    ".3gp",
-)
-CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}  # written here
-
-
-def is_movie(path: Path) -> bool:
-    """Whether a path is a file whose suffix names a movie format that is read here."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
-
 
 def upscale_movie(
     source: Path,
@@ -86,10 +62,10 @@ def upscale_movie(
         PictureError: when three passes do not reach the size.
         ValueError: when a temperature is given to a model with one answer.
     """
-    from hvae_sr.inference.files import written_whole
-    from hvae_sr.inference.movies import line, reading, writing
-    from hvae_sr.inference.movies.enlarging import Enlarger
-    from hvae_sr.serialization import sync
+    from hvae_sr.imaging.files import written_whole
+    from hvae_sr.imaging.video import reading, threads, writing
+    from hvae_sr.storage.serialization import sync
+    from hvae_sr.upscaling.frames import Enlarger
 
     source, target = Path(source), Path(target)
     writing.container_of(target)
@@ -121,7 +97,7 @@ def upscale_movie(
         ):
             writer.note("hvae_sr " + json.dumps(record, separators=(",", ":")))
             frames = reading.items(movie, facts, list(writer.copies), source)
-            line.run(frames, enlarger, writer.write)
+            threads.run(frames, enlarger, writer.write)
         sync(scratch)
 
     try:

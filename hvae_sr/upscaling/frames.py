@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from hvae_sr.errors import MovieError
-from hvae_sr.inference.movies.reading import Facts, Frame
-from hvae_sr.inference.sizes import fitted, passes
+from hvae_sr.imaging.video.reading import Facts, Frame
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.upscaling.sizes import fitted, passes
 
 LARGEST_RESULT = 2**27  # pixels of an upscaled frame: x2 of 8K
 LONGEST_SIDE = 2**14  # what the encoders take

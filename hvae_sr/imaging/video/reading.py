@@ -12,7 +12,7 @@ import numpy as np
 from av.sidedata.sidedata import Type
 
 from hvae_sr.errors import HvaeSrError, MovieError
-from hvae_sr.inference.movies.colours import Colours, ToRGB
+from hvae_sr.imaging.video.colours import Colours, ToRGB
 
 # Playlists and their like, which make a decoder open other files or addresses, are not among them.
 DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg"

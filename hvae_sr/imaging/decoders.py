@@ -19,8 +19,8 @@ from pathlib import Path
 
 import hvae_sr
 from hvae_sr.errors import PictureError
-from hvae_sr.inference.decoding import Decoded, Request
-from hvae_sr.inference.worker import receive, send
+from hvae_sr.imaging.decoding import Decoded, Request
+from hvae_sr.imaging.worker import receive, send
 
 MOST = min(4, os.cpu_count() or 1)  # processes at a time
 PATIENCE = 4  # times the processor time that a budget has, by the clock
@@ -34,7 +34,7 @@ class Decoder:
         paths = [str(Path(hvae_sr.__file__).parent.parent), *(path for path in sys.path if path)]
         self.late = False
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hvae_sr.inference.worker"],
+            [sys.executable, "-P", "-m", "hvae_sr.imaging.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # codecs chatter there
@@ -165,7 +165,7 @@ def decode(request: Request) -> Decoded:
     """Decode one file in a process of its own, which the budget's time or Ctrl-C ends.
 
     Raises:
-        PictureError: see `hvae_sr.inference.files.open_picture`.
+        PictureError: see `hvae_sr.imaging.files.open_picture`.
     """
     return _pool.decode(request)
 

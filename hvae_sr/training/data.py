@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from hvae_sr.errors import DataError
-from hvae_sr.inference.files import is_picture, open_picture
-from hvae_sr.pictures import to_tensor
+from hvae_sr.imaging.files import is_picture, open_picture
+from hvae_sr.imaging.pixels import to_tensor
 
 SOURCES = "cifar10, procedural, a folder of pictures, or a .npy file"
 

@@ -16,7 +16,7 @@ from PIL.ExifTags import Base
 from torch import Tensor
 
 from hvae_sr.errors import PictureError
-from hvae_sr.metadata import profile_and_size, readable_exif
+from hvae_sr.imaging.metadata import profile_and_size, readable_exif
 from hvae_sr.nn.resize import enlarge
 
 _STRAIGHT = {"RGBa": "RGBA", "La": "LA"}

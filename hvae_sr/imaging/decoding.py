@@ -11,8 +11,8 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError, features
 
 from hvae_sr.errors import PictureError
-from hvae_sr.inference.budget import Budget, check_header, check_metadata, check_structure
-from hvae_sr.metadata import readable_exif
+from hvae_sr.imaging.budget import Budget, check_header, check_metadata, check_structure
+from hvae_sr.imaging.metadata import readable_exif
 
 AVIF = features.check("avif")
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM") + (("AVIF",) if AVIF else ())

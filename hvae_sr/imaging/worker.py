@@ -1,4 +1,4 @@
-"""A decoder's process: `python -m hvae_sr.inference.worker`. See `decoders`, which starts it.
+"""A decoder's process: `python -m hvae_sr.imaging.worker`. See `decoders`, which starts it.
 
 Requests come in by the standard input, answers leave by what was the standard output. Answers are
 plain values: the process that reads them runs no code of a process that strangers' files went
@@ -17,8 +17,8 @@ import threading
 from typing import IO, Any
 
 from hvae_sr.errors import PictureError
-from hvae_sr.inference.budget import Budget
-from hvae_sr.inference.decoding import Decoded, Request, decode
+from hvae_sr.imaging.budget import Budget
+from hvae_sr.imaging.decoding import Decoded, Request, decode
 
 _LENGTHS = struct.Struct("!QQ")  # of the pickled value, and of the bytes behind it
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 import av
 
 from hvae_sr.errors import HvaeSrError, MovieError
-from hvae_sr.inference.movies import CONTAINERS
-from hvae_sr.inference.movies.colours import FromRGB
-from hvae_sr.inference.movies.reading import UNEXPECTED, Facts, Frame
+from hvae_sr.imaging.video import CONTAINERS
+from hvae_sr.imaging.video.colours import FromRGB
+from hvae_sr.imaging.video.reading import UNEXPECTED, Facts, Frame
 
 H264 = ("libx264", {"crf": "16", "preset": "fast"})
 VP9 = ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"})

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr import pictures
 from hvae_sr.degradations import Degradation, get_degradation
 from hvae_sr.degradations.linear import CONSISTENT
 from hvae_sr.errors import ModelError, PictureError
 from hvae_sr.hub import bundled, load
-from hvae_sr.inference.decoding import LARGEST_FILE
-from hvae_sr.inference.files import (
+from hvae_sr.imaging import pixels
+from hvae_sr.imaging.decoding import LARGEST_FILE
+from hvae_sr.imaging.files import (
     check_free,
     check_target,
     holdable,
@@ -27,8 +27,8 @@ from hvae_sr.inference.files import (
     read_record,
     save_picture,
 )
-from hvae_sr.inference.upscaling import Settings
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.upscaling.images import Settings
 from hvae_sr.version import __version__
 
 CODECS = ("PNG", "WEBP", "AVIF")  # formats that hold a record, transparency, and few bytes
@@ -143,11 +143,11 @@ def shrink(
         The small picture, and what is to be saved with it (`to_record`).
 
     Raises:
-        ModelError: for a model of LR pictures, which has no degradation.
+        ModelError: for a model of LR images, which has no degradation.
         PictureError: for an original too large to be restored.
     """
     degradation = by if isinstance(by, Degradation) else _degradation(by)
-    hr, rest = pictures.split(image)
+    hr, rest = pixels.split(image)
     height, width = hr.shape[-2:]
     shrunk = Shrunk(
         degradation=degradation.name,
@@ -163,7 +163,7 @@ def shrink(
         cells = get_degradation("area", degradation.scale)
         rest = replace(rest, alpha=cells.linear(padded(rest.alpha, cells.scale)))
     lr = degradation.linear(padded(hr, degradation.scale)).clamp(0, 1)
-    return pictures.join(lr[0], rest), shrunk
+    return pixels.join(lr[0], rest), shrunk
 
 
 @torch.inference_mode()
@@ -193,16 +193,16 @@ def restore(
         ModelError: for a model of another scale or degradation.
         ValueError: as `model.upscale`.
     """
-    lr, rest = pictures.split(_grey(small) if shrunk.grey else small)
+    lr, rest = pixels.split(_grey(small) if shrunk.grey else small)
     check_fit(lr, model, shrunk)
     hr = model.upscale(lr, temperature=temperature, seed=seed, tile=tile, dtype=dtype)
     hr = hr[..., : shrunk.height, : shrunk.width]
     if consistent:
         hr = _consistent(hr, lr.to(hr), shrunk.operator)
-    larger = pictures.enlarged(rest, shrunk.scale)
+    larger = pixels.enlarged(rest, shrunk.scale)
     if larger.alpha is not None:
         larger = replace(larger, alpha=larger.alpha[..., : shrunk.height, : shrunk.width])
-    return pictures.join(hr[0], larger)
+    return pixels.join(hr[0], larger)
 
 
 def check_fit(lr: Tensor, model: SuperResolutionModel, shrunk: Shrunk) -> None:

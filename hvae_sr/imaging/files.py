@@ -13,11 +13,11 @@ from PIL import Image, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
 from hvae_sr.errors import PictureError
-from hvae_sr.inference import decoders
-from hvae_sr.inference.budget import Budget
-from hvae_sr.inference.decoding import AVIF, FORMATS, LARGEST_FILE, Request
-from hvae_sr.metadata import metadata
-from hvae_sr.pictures import eight_bits
+from hvae_sr.imaging import decoders
+from hvae_sr.imaging.budget import Budget
+from hvae_sr.imaging.decoding import AVIF, FORMATS, LARGEST_FILE, Request
+from hvae_sr.imaging.metadata import metadata
+from hvae_sr.imaging.pixels import eight_bits
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm") + (
     (".avif",) if AVIF else ()
@@ -124,7 +124,7 @@ def save_picture(
     GIF holds 256 colours.
 
     Args:
-        image: any mode that `hvae_sr.pictures.join` gives.
+        image: any mode that `hvae_sr.imaging.pixels.join` gives.
         path: its suffix chooses the format.
         record: how the picture was made, JSON; written into EXIF (ProcessingSoftware), so not in
             BMP, GIF and PPM, which have none. `read_record` reads it back.

@@ -1,1 +1,0 @@
-"""Real files in, real files out."""

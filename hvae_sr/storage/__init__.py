@@ -1,0 +1,1 @@
+"""What models are kept as: config and weights in a folder, cards, and the hub's client."""
