@@ -28,7 +28,7 @@ from hvae_sr.models.hierarchy import (
 from hvae_sr.models.latent import Activations, Level
 from hvae_sr.nn import distributions
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSource
-from hvae_sr.nn.layers import cell, conv1x1, start_narrow
+from hvae_sr.nn.layers import CellKind, conv1x1, start_narrow
 
 
 class StochasticEncoder(Encoder):
@@ -41,7 +41,9 @@ class StochasticEncoder(Encoder):
         for index, level in enumerate(levels):
             if not level.groups:
                 continue
-            network = cell(kind, level.width, level.width, 2 * choices.latent, choices.activation)
+            network = CellKind(kind, choices.activation)(
+                level.width, level.width, 2 * choices.latent
+            )
             start_narrow(network.last, choices.latent)
             self.posteriors[str(index)] = network
             if index > self.top:

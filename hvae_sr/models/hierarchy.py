@@ -19,7 +19,7 @@ from hvae_sr.nn.distributions import Likelihood, likelihood_head
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
 from hvae_sr.nn.layers import (
     Cell,
-    cell,
+    CellKind,
     conv1x1,
     conv3x3,
     downsample,
@@ -79,10 +79,10 @@ class Choices:
             raise ValueError(f"links must be one of {LINKS}, not {self.links!r}")
 
     def refinement(self, width: int) -> Cell:
-        return cell(self.cell, width, width, width, self.activation)
+        return CellKind(self.cell, self.activation)(width, width, width)
 
     def distribution(self, inputs: int, width: int, outputs: int) -> Cell:
-        return cell(self.sampler or self.cell, inputs, width, outputs, self.activation)
+        return CellKind(self.sampler or self.cell, self.activation)(inputs, width, outputs)
 
 
 @dataclass
@@ -232,7 +232,7 @@ class Encoder(nn.Module):
         self.top = next((i for i, level in enumerate(levels) if level.groups), 0)
         self.stem = nn.Sequential(space_to_depth(stem), conv3x3(inputs * stem**2, finest.width))
         self.levels = nn.ModuleList(
-            residuals(kind, level.width, level.blocks, activation)
+            residuals(CellKind(kind, activation), level.width, level.blocks)
             if i >= self.top
             else nn.Sequential()
             for i, level in enumerate(levels)
@@ -304,7 +304,7 @@ class HierarchicalVAE(GenerativeModel):
         self.is_conditional = start == "lr"
         cell, activation = encoder_cell or choices.cell, choices.activation
         self.start = (
-            FromLR(widths[0], start_blocks, cell, activation)
+            FromLR(widths[0], start_blocks, CellKind(cell, activation))
             if self.is_conditional
             else FromConstant(widths[0])
         )
@@ -317,7 +317,7 @@ class HierarchicalVAE(GenerativeModel):
             self.levels,
             [self._groups(level, depth, choices) for level in self.levels],
             choices.links,
-            residuals(choices.cell, widths[-1], finish_blocks, activation),
+            residuals(CellKind(choices.cell, activation), widths[-1], finish_blocks),
         )
         self.likelihood = likelihood
         self.head = likelihood_head(widths[-1], likelihood, stem)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hvae_sr.models.base import SuperResolutionModel, factors
 from hvae_sr.nn.discriminator import Adversary
-from hvae_sr.nn.layers import conv3x3, residuals, scaled, upsample
+from hvae_sr.nn.layers import CellKind, conv3x3, residuals, scaled, upsample
 from hvae_sr.nn.resize import checked_enlargement, enlarge
 
 
@@ -60,7 +60,7 @@ class SRResNet(SuperResolutionModel):
         self.enlargement = checked_enlargement(enlargement)
         self.head = conv3x3(3, width)
         self.body = nn.Sequential(
-            residuals("plain", width, blocks), nn.SiLU(), conv3x3(width, width, "relu")
+            residuals(CellKind("plain"), width, blocks), nn.SiLU(), conv3x3(width, width, "relu")
         )
         self.finer = nn.Sequential(
             *[nn.Sequential(upsample(width, width, step), nn.SiLU()) for step in factors(scale)]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hvae_sr.models.base import SuperResolutionModel, factors
-from hvae_sr.nn.layers import conv3x3, depth_to_space, residuals, scaled, upsample
+from hvae_sr.nn.layers import CellKind, conv3x3, depth_to_space, residuals, scaled, upsample
 from hvae_sr.nn.resize import checked_enlargement, enlarge
 
 
@@ -45,7 +45,9 @@ class StudyCNN(SuperResolutionModel):
             raise ValueError(f"x{scale} has {len(steps) + 1} levels, not {len(widths)}")
         tail = steps[len(widths) - 1 :]
         self.extract = conv3x3(3, widths[0])
-        self.map = nn.ModuleList(residuals(cell, w, b) for w, b in zip(widths, blocks, strict=True))
+        self.map = nn.ModuleList(
+            residuals(CellKind(cell), w, b) for w, b in zip(widths, blocks, strict=True)
+        )
         self.finer = nn.ModuleList(
             upsample(coarse, fine, factor)
             for coarse, fine, factor in zip(widths, widths[1:], steps, strict=False)

@@ -17,11 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
+from hvae_sr.models.pyramid import shown
 from hvae_sr.nn import distributions
 from hvae_sr.nn.distributions import likelihood_head
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
-from hvae_sr.nn.layers import cell as convolutions
-from hvae_sr.nn.layers import conv1x1, conv3x3, residuals, scaled, space_to_depth, start_narrow
+from hvae_sr.nn.layers import (
+    CellKind,
+    conv1x1,
+    conv3x3,
+    residuals,
+    scaled,
+    space_to_depth,
+    start_narrow,
+)
 from hvae_sr.nn.starts import FromConstant, FromLR, checked_start
 
 PRIORS = ("learned", "standard")
@@ -75,23 +83,22 @@ class VAE(GenerativeModel):
         self.is_conditional = checked_start(start, scale) == "lr"
         self.levels, self.reduction = [Level(width, 1, blocks, 1)], scale
         self.latent = latent
-        self.start = (
-            FromLR(width, blocks, cell, activation) if self.is_conditional else FromConstant(width)
-        )
+        kind = CellKind(cell, activation)
+        self.start = FromLR(width, blocks, kind) if self.is_conditional else FromConstant(width)
         inputs = 6 if self.is_conditional else 3
         self.encoder = nn.Sequential(
             space_to_depth(scale),
             conv3x3(inputs * scale**2, width),
-            residuals(cell, width, blocks, activation),
+            residuals(kind, width, blocks),
         )
-        self.posterior = convolutions(cell, 2 * width, width, 2 * latent, activation)
+        self.posterior = kind(2 * width, width, 2 * latent)
         start_narrow(self.posterior.last, latent)
         self.prior = None
         if prior == "learned":
-            self.prior = convolutions(cell, width, width, 2 * latent + width, activation)
+            self.prior = kind(width, width, 2 * latent + width)
             scaled(self.prior.last, 0)
         self.project = conv1x1(latent, width)
-        self.refine = convolutions(cell, width, width, width, activation)
+        self.refine = kind(width, width, width)
         self.likelihood = distributions.likelihood(likelihood, sigma=sigma, squash=squash)
         self.likelihood.has_base = self.is_conditional
         self.head = likelihood_head(width, self.likelihood, scale)
@@ -99,9 +106,7 @@ class VAE(GenerativeModel):
     def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
         """Features of x, and of its difference from the base image where there is one."""
         start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
-        x = 2 * hr - 1
-        seen = torch.cat([x, x - start.base], dim=1) if self.is_conditional else x
-        return Activations(start, {0: self.encoder(seen)})
+        return Activations(start, {0: self.encoder(shown(hr, start, self.is_conditional))})
 
     def top_down(
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource

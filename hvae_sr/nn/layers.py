@@ -7,6 +7,7 @@ sixtieth of its signal, and the posteriors of a young VAE would see nothing of t
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -135,40 +136,61 @@ class Cell(nn.Sequential):
         return conv
 
 
-def cell(kind: str, inputs: int, width: int, outputs: int, activation: str = "silu") -> Cell:
-    """A pre-activated stack of convolutions, (N, inputs, H, W) -> (N, outputs, H, W).
+@dataclass(frozen=True)
+class CellKind:
+    """How the cells of a network are built; called, it makes one.
 
     Args:
-        kind: `plain` (two 3x3 convolutions, as in EDSR), `single` (one of them), `bottleneck`
-            (1x1, 3x3, 3x3, 1x1 at half the width, as in VDVAE) or `mbconv` (1x1 to three times the
-            width, depthwise 5x5, a gate, 1x1, as in NVAE, without batch normalisation).
+        name: `plain` (two 3x3 convolutions, as in EDSR), `single` (one of them), `bottleneck`
+            (1x1, 3x3, 3x3, 1x1, as in VDVAE) or `mbconv` (1x1 to three times the width, depthwise
+            5x5, a gate, 1x1, as in NVAE, without batch normalisation).
+        activation: `silu`, `gelu` or `relu`, before every convolution.
+        bottleneck: width over that of the bottleneck's middle.
 
     Raises:
-        ValueError: for an unknown kind or activation.
+        ValueError: for an unknown name or activation, or a bottleneck that is not positive.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {tuple(ACTIVATIONS)}, not {activation!r}")
-    act = ACTIVATIONS[activation]
-    if kind == "plain":
-        layers = [act(), conv3x3(inputs, width, "relu"), act(), conv3x3(width, outputs, "relu")]
-    elif kind == "single":
-        layers = [act(), conv3x3(inputs, outputs, "relu")]
-    elif kind == "bottleneck":
-        middle = width // 2
-        layers = [act(), conv1x1(inputs, middle, "relu"), act(), conv3x3(middle, middle, "relu")]
-        layers += [act(), conv3x3(middle, middle, "relu"), act(), conv1x1(middle, outputs, "relu")]
-    elif kind == "mbconv":
-        wide = EXPANSION * width
-        layers = [
-            act(),
-            conv1x1(inputs, wide, "relu"),
-            act(),
-            _keep_variance(Depthwise5x5(wide), "relu"),
-        ]
-        layers += [act(), Gate(wide), conv1x1(wide, outputs, "relu")]
-    else:
-        raise ValueError(f"cell must be one of {CELLS}, not {kind!r}")
-    return Cell(*layers)
+
+    name: str
+    activation: str = "silu"
+    bottleneck: int = 2
+
+    def __post_init__(self) -> None:
+        if self.name not in CELLS:
+            raise ValueError(f"cell must be one of {CELLS}, not {self.name!r}")
+        if self.activation not in ACTIVATIONS:
+            known = tuple(ACTIVATIONS)
+            raise ValueError(f"activation must be one of {known}, not {self.activation!r}")
+        if self.bottleneck < 1:
+            raise ValueError(f"bottleneck must be at least 1, not {self.bottleneck}")
+
+    def __call__(self, inputs: int, width: int, outputs: int) -> Cell:
+        """A pre-activated stack of convolutions, (N, inputs, H, W) -> (N, outputs, H, W)."""
+        act = ACTIVATIONS[self.activation]
+        layers: list[nn.Module] = []
+        for convolution in self._convolutions(inputs, width, outputs):
+            layers += [
+                act(),
+                *(convolution if isinstance(convolution, nn.Sequential) else [convolution]),
+            ]
+        return Cell(*layers)
+
+    def _convolutions(self, inputs: int, width: int, outputs: int) -> list[nn.Module]:
+        if self.name == "single":
+            return [conv3x3(inputs, outputs, "relu")]
+        if self.name == "plain":
+            return [conv3x3(inputs, width, "relu"), conv3x3(width, outputs, "relu")]
+        if self.name == "mbconv":
+            wide = EXPANSION * width
+            depthwise = _keep_variance(Depthwise5x5(wide), "relu")
+            return [
+                conv1x1(inputs, wide, "relu"),
+                depthwise,
+                nn.Sequential(Gate(wide), conv1x1(wide, outputs, "relu")),
+            ]
+        middle = max(1, width // self.bottleneck)
+        inner = [conv3x3(middle, middle, "relu") for _ in range(2)]
+        return [conv1x1(inputs, middle, "relu"), *inner, conv1x1(middle, outputs, "relu")]
 
 
 class Residual(nn.Module):
@@ -178,9 +200,9 @@ class Residual(nn.Module):
         depth: how many residual branches the signal passes, so that its variance stays bounded.
     """
 
-    def __init__(self, kind: str, width: int, depth: int, activation: str = "silu"):
+    def __init__(self, kind: CellKind, width: int, depth: int):
         super().__init__()
-        self.cell = cell(kind, width, width, width, activation)
+        self.cell = kind(width, width, width)
         scaled(self.cell.last, 1 / math.sqrt(depth))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -197,14 +219,14 @@ def within(name: str, count: int) -> None:
         raise ValueError(f"{name} must be between 0 and {DEEPEST}, not {count}")
 
 
-def residuals(kind: str, width: int, count: int, activation: str = "silu") -> nn.Sequential:
+def residuals(kind: CellKind, width: int, count: int) -> nn.Sequential:
     """A stack of residual cells.
 
     Raises:
         ValueError: for more than `DEEPEST` cells, which only a mistaken config asks for.
     """
     within("blocks", count)
-    return nn.Sequential(*[Residual(kind, width, count, activation) for _ in range(count)])
+    return nn.Sequential(*[Residual(kind, width, count) for _ in range(count)])
 
 
 def upsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
@@ -215,6 +237,33 @@ def upsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
 def downsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
     """The mirror image of `upsample`: (N, inputs, fH, fW) -> (N, outputs, H, W)."""
     return nn.Sequential(space_to_depth(factor), conv1x1(inputs * factor**2, outputs))
+
+
+def repeated(inputs: int, outputs: int, factor: int) -> nn.Sequential:
+    """Nearest neighbours (VDVAE): every pixel `factor` times, and a bias of this resolution."""
+    return nn.Sequential(
+        nn.Upsample(scale_factor=factor), _widened(inputs, outputs), ChannelBias(outputs)
+    )
+
+
+def pooled(inputs: int, outputs: int, factor: int) -> nn.Sequential:
+    """The mirror image of `repeated`, without a bias: averages of `factor` x `factor` pixels."""
+    return nn.Sequential(nn.AvgPool2d(factor), _widened(inputs, outputs))
+
+
+def _widened(inputs: int, outputs: int) -> nn.Module:
+    return nn.Identity() if inputs == outputs else conv1x1(inputs, outputs)
+
+
+class ChannelBias(nn.Module):
+    """One learned number for each channel, the same at all places."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
 
 
 def depth_to_space(factor: int) -> Rearrange:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from hvae_sr.nn.layers import conv3x3, residuals
+from hvae_sr.nn.layers import CellKind, conv3x3, residuals
 
 STARTS = ("lr", "constant")
 
@@ -24,9 +24,9 @@ def checked_start(start: str, scale: int) -> str:
 class FromLR(nn.Module):
     """Start of the top-down state: features of the LR image, at LR resolution."""
 
-    def __init__(self, width: int, blocks: int, cell: str, activation: str):
+    def __init__(self, width: int, blocks: int, kind: CellKind):
         super().__init__()
-        self.features = nn.Sequential(conv3x3(3, width), residuals(cell, width, blocks, activation))
+        self.features = nn.Sequential(conv3x3(3, width), residuals(kind, width, blocks))
 
     def forward(self, lr: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
         if lr is None:

@@ -56,6 +56,8 @@ _OF_FORMAT_2 = {
     "SRVAE": ("srvae", "SRVAE"),
     "VAE": ("vae", "VAE"),
 }
+# What a class computed in format 2 where it computes something else today by default.
+_AS_IN_FORMAT_2 = {"HVAE": {"posterior_sees": "updated", "projection_scale": 1.0}}
 _PARTS = ("lr_prior", "base_model")  # keys that hold the config of a model inside a model
 
 
@@ -75,7 +77,7 @@ def _from_2(config: dict[str, Any]) -> dict[str, Any]:
         return {**config, "model_module": INTERACTIVE}
     file, name = _OF_FORMAT_2[name]
     described = {"model_module": f"hvae_sr.models.{file}", "model_class": name}
-    return {"enlargement": "bicubic_075", **config, **described}
+    return {"enlargement": "bicubic_075", **_AS_IN_FORMAT_2.get(name, {}), **config, **described}
 
 
 # From each older format to the next one: configs, and names of tensors of the package's classes.

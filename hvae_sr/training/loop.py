@@ -18,10 +18,9 @@ from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import DataError, TrainingError
 from hvae_sr.hub import load
 from hvae_sr.models.base import SuperResolutionModel
-from hvae_sr.models.hierarchy import LatentGroup
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.models.registry import MODELS
-from hvae_sr.nn.layers import Residual
+from hvae_sr.nn.layers import Cell, Residual
 from hvae_sr.training import checkpoints, data
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
@@ -429,11 +428,11 @@ def _features(weights: Path, device: torch.device) -> nn.Module:
 def compiled(criterion: nn.Module, backend: str = "inductor") -> nn.Module:
     """`criterion`, with `torch.compile` over what repeats in it, or over all of it.
 
-    A deep hierarchy as a whole takes minutes to compile; its cells and latent groups are of few
-    kinds, each of which is compiled once.
+    A deep hierarchy as a whole takes minutes to compile; its cells are of few kinds, each of which
+    is compiled once.
     """
     modules = list(criterion.modules())
-    parts = [module for module in modules if isinstance(module, Residual | LatentGroup)]
+    parts = [module for module in modules if isinstance(module, Residual | Cell)]
     if not parts:
         return torch.compile(criterion, backend=backend)  # type: ignore[return-value]
     for part in parts:
