@@ -24,6 +24,7 @@ from hvae_sr.nn.layers import Cell, Residual
 from hvae_sr.training import checkpoints, data
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
+from hvae_sr.training.outliers import Outliers
 from hvae_sr.training.recipes import Recipe
 
 PRECISIONS = ("no", "tf32", "bf16", "fp16")
@@ -100,7 +101,7 @@ class Criterion(nn.Module):
 
 
 class Meter:
-    """Sums of logged terms over finite steps, kept on the device until they are read."""
+    """Sums of logged terms over the steps whose gradient was used, on the device until read."""
 
     def __init__(self, device: torch.device):
         self.zero = torch.zeros((), device=device)
@@ -111,12 +112,12 @@ class Meter:
         self.sums: dict[str, Tensor] = {}
         self.steps, self.skipped = self.zero, self.zero
 
-    def add(self, terms: dict[str, Tensor], finite: Tensor) -> None:
+    def add(self, terms: dict[str, Tensor], used: Tensor) -> None:
         for key, value in terms.items():
-            self.sums[key] = self.sums.get(key, self.zero) + torch.where(finite, value, 0.0)
-        self.steps = self.steps + finite
-        self.skipped = self.skipped + ~finite
-        self.in_a_row = torch.where(finite, 0.0, self.in_a_row + 1)
+            self.sums[key] = self.sums.get(key, self.zero) + torch.where(used, value, 0.0)
+        self.steps = self.steps + used
+        self.skipped = self.skipped + ~used
+        self.in_a_row = torch.where(used, 0.0, self.in_a_row + 1)
 
     def read(self) -> tuple[dict[str, float], int]:
         """Means since the last call, and how many steps were skipped.
@@ -189,11 +190,13 @@ class Trainer:
         self.ema = EMA(self.model, recipe.ema)
         self.loss = compiled(self.criterion) if options.compile else self.criterion
         self.step, self.minutes, self.skipped = 0, 0.0, 0
+        self.outliers = Outliers(recipe.skip_above, self.device)
         if existing:
             state = checkpoints.restore(self.accelerator, self.ema.model, existing)
             self.step, self.minutes = state["step"], state["minutes"]
             self.ema.updates = self.step
             self.skipped = state["skipped"]
+            self.outliers.restore(state["outliers"])
 
     @property
     def device(self) -> torch.device:
@@ -248,10 +251,10 @@ class Trainer:
         return self.step / self.recipe.steps
 
     def train_step(self) -> tuple[dict[str, Tensor], Tensor]:
-        """One optimiser step; returns the logged terms and whether the gradient was finite.
+        """One optimiser step; returns the logged terms and whether the gradient was used.
 
-        A gradient that is not finite is replaced by zeros, without asking the device: momentum
-        carries the weights on for that step.
+        A gradient that is not finite, or an outlier, is replaced by zeros, without asking the
+        device: momentum carries the weights on for that step.
         """
         recipe, options = self.recipe, self.options
         rate = recipe.learning_rate_at(self.step, self.progress)
@@ -272,17 +275,17 @@ class Trainer:
             for key, value in terms.items():
                 sums[key] = sums.get(key, 0) + value.detach() / options.accumulate
         norms = self._clip()
-        finite = torch.stack(list(norms.values())).isfinite().all()
+        usable = self.outliers.passes(torch.stack(list(norms.values())).norm())
         for parameter in self.model.parameters():
             if parameter.grad is not None:
-                parameter.grad = torch.where(finite, parameter.grad, 0.0)
+                parameter.grad = torch.where(usable, parameter.grad, 0.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
         for term, norm in norms.items():
             name = "gradient_norm" if term == "loss" else f"{term}_gradient_norm"
-            sums[name] = torch.where(finite, norm, 0.0)
-        return sums, finite
+            sums[name] = torch.where(usable, norm, 0.0)
+        return sums, usable
 
     def _clip(self) -> dict[str, Tensor]:
         """Clip each player's gradient to its own norm; the norms before, by the players' terms."""
@@ -368,7 +371,11 @@ class Trainer:
         """Checkpoint, then the averaged model as a hub folder, a sample grid and the facts."""
         validation = self.validate()
         self._log(validation, tqdm(disable=True))
-        state = {"minutes": self.minutes, "skipped": self.skipped}
+        state = {
+            "minutes": self.minutes,
+            "skipped": self.skipped,
+            "outliers": self.outliers.state(),
+        }
         folder = self.options.out / "checkpoints"
         checkpoints.save(self.accelerator, self.ema.model, folder, self.step, state)
         if not self.accelerator.is_main_process:

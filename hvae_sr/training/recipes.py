@@ -67,6 +67,8 @@ class Recipe:
         final: share of the learning rate left at the end of the cosine.
         weight_decay: decoupled for AdamW, L2 for Adamax.
         clip: largest gradient norm, of each player that `players` does not name.
+        skip_above: steps whose gradient norm is more than so many times its running mean are left
+            out, see `hvae_sr.training.outliers`; None takes every step.
         players: settings of those players that need their own, by the term that they minimise.
         ema: decay of the averaged weights; it starts lower and rises to this.
         objective: the ELBO's weights, or None for models with a loss of their own.
@@ -94,6 +96,7 @@ class Recipe:
     final: float = 0.02
     weight_decay: float = 0.0
     clip: float = 1.0
+    skip_above: float | None = None
     players: dict[str, Player] = field(default_factory=dict)
     ema: float = 0.998
     objective: Objective | None = None
@@ -175,6 +178,7 @@ _HVAE = Recipe(
         "blocks": [1, 2],
         "latent": 8,
         "start_blocks": 3,
+        "projection_scale": 1.0,  # 1/sqrt(groups), the paper's, let latents collapse in short runs
         "mixtures": 5,
     },
     steps=7_500,
@@ -194,6 +198,7 @@ _BASE = replace(
         "blocks": [2, 3, 3],
         "latent": 16,
         "start_blocks": 4,
+        "projection_scale": 1.0,
         "mixtures": 10,
     },
     steps=30_000,
@@ -212,6 +217,7 @@ _LR_PRIOR = replace(
         "blocks": [1, 1, 2],
         "latent": 8,
         "cell": "plain",
+        "projection_scale": 1.0,
         "mixtures": 5,
     },
     steps=2_000,
@@ -345,6 +351,45 @@ PRESETS: dict[str, Recipe] = {
         objective=Objective(quiet_beta=1.0),
     ),
     "hvae-cifar10-x4": _HVAE,
+    # p(x) without an LR image, so that bits/dim compare with the paper's
+    "hvae-cifar10": replace(
+        _LR_PRIOR,
+        arguments={
+            **_LR_PRIOR.arguments,
+            "widths": [64, 64, 64, 48],
+            "groups": [1, 1, 2, 3],
+            "blocks": [1, 1, 1, 2],
+            "cell": "bottleneck",
+        },
+        steps=2_400,
+        batch_size=32,
+        ema=0.995,
+        objective=Objective(quiet=0.1, warmup=0.5),
+        shrink=None,
+    ),
+    # VDVAE's own configuration for CIFAR-10 (39 M parameters), for GPUs
+    "hvae-cifar10-paper": replace(
+        _HVAE,
+        arguments={
+            "scale": 1,
+            "start": "constant",
+            "widths": [384, 384, 384, 384, 384, 384],
+            "groups": [1, 0, 3, 6, 11, 22],
+            "blocks": [3, 0, 4, 7, 7, 12],
+            "latent": 16,
+            "bottleneck": 4,
+            "activation": "gelu",
+            "resample": "pool",
+            "mixtures": 10,
+        },
+        steps=1_100_000,
+        learning_rate=2e-4,
+        weight_decay=0.01,
+        clip=200.0,
+        skip_above=10.0,
+        ema=0.9999,
+        objective=Objective(quiet_beta=1.0),
+    ),
     "hvae-cifar10-lr": _LR_PRIOR,
     "hvae-cifar10-lr-small": replace(
         _LR_PRIOR,
