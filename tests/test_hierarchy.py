@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hvae_sr.models import HVAE
 from hvae_sr.models.hvae import Decoder, Encoder, LatentGroup
 from hvae_sr.models.latent import ELBO, GenerativeModel, Level
-from hvae_sr.models.pyramid import Pyramid
+from hvae_sr.models.pyramid import Pyramid, pyramid
 from hvae_sr.nn.distributions import BIN, FixedGaussian, Likelihood
 from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian, LatentSource
 from hvae_sr.nn.layers import CellKind
@@ -134,6 +134,44 @@ class TestGroup:
         same = torch.equal(one.posterior.mean, other.posterior.mean)
         assert same is (sees == "before")
         assert torch.equal(one.prior.mean, other.prior.mean)
+
+
+class TestPyramid:
+    @pytest.mark.parametrize(
+        ("arguments", "factors", "stem", "reduction"),
+        [
+            ((4, "lr", [8, 8, 8]), [1, 2, 2], 1, 4),
+            ((4, "lr", [8, 8]), [1, 2], 2, 4),
+            ((4, "lr", [8]), [1], 4, 4),
+            ((3, "lr", [8, 8]), [1, 3], 1, 3),
+            ((1, "constant", [8, 8, 8]), [1, 2, 2], 1, 4),
+            ((1, "constant", [8, 8, 8], 2), [1, 2, 2], 2, 8),
+            ((4, "constant", [8]), [1], 4, 4),
+        ],
+    )
+    def test_levels_and_what_is_folded(self, arguments, factors, stem, reduction):
+        scale, start, widths, *more = arguments
+        ones = [1] * len(widths)
+        found = pyramid(scale, start, widths, ones, ones, *more)
+        assert [level.factor for level in found.levels] == factors
+        assert (found.stem, found.reduction) == (stem, reduction)
+
+    @pytest.mark.parametrize(
+        ("arguments", "named"),
+        [
+            ((2, "lr", [8, 8, 8]), "levels"),
+            ((4, "lr", [8, 8], 2), "stem"),
+            ((1, "constant", [8], 0), "stem"),
+            ((1, "lr", [8]), "scale 1"),
+            ((4, "noise", [8]), "start"),
+            ((4, "lr", []), "level"),
+        ],
+    )
+    def test_what_cannot_be(self, arguments, named: str):
+        scale, start, widths, *more = arguments
+        ones = [1] * len(widths)
+        with pytest.raises(ValueError, match=named):
+            pyramid(scale, start, widths, ones, ones, *more)
 
 
 def test_the_projection_starts_as_small_as_the_paper_says():

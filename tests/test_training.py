@@ -194,9 +194,11 @@ class TestRun:
         assert same_weights(models[0], models[1])
         assert not same_weights(models[0], models[2])
 
-    def test_models_of_lr_pictures_train_without_an_lr_side(self, tmp_path: Path):
+    @pytest.mark.parametrize("shrink", [None, {"name": "gaussian", "scale": 2}])
+    def test_models_without_an_lr_side_train_on_images_or_on_lr_images(
+        self, shrink: dict[str, Any] | None, tmp_path: Path
+    ):
         arguments = {**HVAE_RECIPE.arguments, "scale": 1, "start": "constant"}
-        shrink = {"name": "gaussian", "scale": 2}
         recipe = replace(HVAE_RECIPE, arguments=arguments, shrink=shrink, steps=2)
         trainer(tmp_path / "run", replace(recipe, objective=Objective())).run()
         model = hvae_sr.load(tmp_path / "run" / "model")

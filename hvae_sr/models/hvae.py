@@ -185,6 +185,7 @@ class HVAE(GenerativeModel):
             what is missing to HR is folded into channels (space to depth).
         groups: latent groups of each level.
         blocks: residual cells of the bottom-up pass at each level.
+        stem: of a model without an LR input, HR pixels per pixel of the finest level.
         latent: channels of each latent.
         start: `lr` (features of y start the top-down state) or `constant` (a learned vector).
         start_blocks: residual cells of the LR encoder.
@@ -215,6 +216,7 @@ class HVAE(GenerativeModel):
         widths: list[int] = [256, 192, 128],  # noqa: B006
         groups: list[int] = [2, 6, 6],  # noqa: B006
         blocks: list[int] = [2, 3, 3],  # noqa: B006
+        stem: int = 1,
         latent: int = 16,
         start: str = "lr",
         start_blocks: int = 4,
@@ -239,7 +241,7 @@ class HVAE(GenerativeModel):
             raise ValueError(f"posterior_sees must be one of {SEEN}, not {posterior_sees!r}")
         if base_model is not None and start != "lr":
             raise ValueError("base_model: only a model that starts from the LR image has a base")
-        shape = pyramid(scale, start, widths, groups, blocks)
+        shape = pyramid(scale, start, widths, groups, blocks, stem)
         self.levels, self.reduction = shape.levels, shape.reduction
         self.is_conditional = start == "lr"
         kind = CellKind(cell, activation, bottleneck)

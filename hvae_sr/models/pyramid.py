@@ -41,7 +41,12 @@ class Pyramid:
 
 
 def pyramid(
-    scale: int, start: str, widths: list[int], groups: list[int], blocks: list[int]
+    scale: int,
+    start: str,
+    widths: list[int],
+    groups: list[int],
+    blocks: list[int],
+    stem: int = 1,
 ) -> Pyramid:
     """The resolutions that per-level lists, coarse to fine, describe.
 
@@ -49,14 +54,18 @@ def pyramid(
         scale: HR pixels per LR pixel; 1 without an LR input.
         start: what the top-down state starts from: `lr` or `constant`.
         widths, groups, blocks: see `Level`.
+        stem: HR pixels per pixel of the finest level of a model without an LR input; the levels
+            of one with an LR input say themselves how fine they are.
 
     Raises:
-        ValueError: for lists of different lengths, more levels than the scale has steps, or an
-            unknown start.
+        ValueError: for lists of different lengths, more levels than the scale has steps, an
+            unknown start, or a stem that is not positive or not asked for.
     """
     if not len(widths) == len(groups) == len(blocks) >= 1:
         raise ValueError("widths, groups and blocks need one entry per level")
     checked_start(start, scale)
+    if stem < 1 or (stem > 1 and start == "lr"):
+        raise ValueError(f"stem must be at least 1, and 1 for a start of 'lr', not {stem}")
     steps = factors(scale)
     if start == "constant":
         steps = (steps + [2] * len(widths))[: max(len(steps), len(widths) - 1)]
@@ -64,7 +73,7 @@ def pyramid(
         raise ValueError(f"x{scale} has {len(steps) + 1} levels, not {len(widths)}")
     inner, tail = steps[: len(widths) - 1], steps[len(widths) - 1 :]
     levels = [Level(*level) for level in zip(widths, groups, blocks, [1, *inner], strict=True)]
-    return Pyramid(levels, math.prod(tail), math.prod(steps))
+    return Pyramid(levels, stem * math.prod(tail), stem * math.prod(steps))
 
 
 def shown(hr: Tensor, start: Start, conditional: bool) -> Tensor:

@@ -321,9 +321,8 @@ class Trainer:
             hr = hr.contiguous(memory_format=torch.channels_last)
         if lr is not None:
             return data.Batch(hr, lr)
-        if self.shrink is not None:
-            return data.Batch(self.shrink(hr))
-        assert self.model.degradation is not None
+        if self.model.degradation is None:  # a model of images without an LR version
+            return data.Batch(self.shrink(hr) if self.shrink is not None else hr)
         random = data.generator(self.options.seed, 6, place)
         return data.Batch(hr, self.model.degradation(hr, random))
 

@@ -356,9 +356,10 @@ PRESETS: dict[str, Recipe] = {
         _LR_PRIOR,
         arguments={
             **_LR_PRIOR.arguments,
-            "widths": [64, 64, 64, 48],
-            "groups": [1, 1, 2, 3],
-            "blocks": [1, 1, 1, 2],
+            "widths": [64, 64, 48],
+            "groups": [1, 2, 3],
+            "blocks": [1, 1, 2],
+            "stem": 2,
             "cell": "bottleneck",
         },
         steps=2_400,
