@@ -19,8 +19,9 @@ from torch import Tensor
 from hvae_sr.degradations import blind, get_degradation
 from hvae_sr.degradations.blind import FIRST, SECOND, STRENGTHS, Blind, Draws, Stage
 from hvae_sr.training.data import DeadLeaves
-from hvae_sr.training.loop import Options, Trainer
+from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import PRESETS
+from hvae_sr.training.setup import Options
 
 NOTHING: dict[str, Any] = {"blur": 0.0, "resize": 0.0, "noise": 0.0, "compress": 0.0}
 IDLE = replace(FIRST, **NOTHING)

@@ -13,10 +13,11 @@ from torch import nn
 import hvae_sr
 from hvae_sr.errors import TrainingError
 from hvae_sr.models import HVAE, FastCNN
-from hvae_sr.training import expansion
+from hvae_sr.training import expansion, snapshots
 from hvae_sr.training.data import DeadLeaves
-from hvae_sr.training.loop import Options, Trainer
+from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import Objective, Recipe
+from hvae_sr.training.setup import Options
 
 PLAIN = {"scale": 2, "width": 8, "blocks": 2}
 RECIPE = Recipe(
@@ -105,7 +106,7 @@ class TestStartingFromATrainedModel:
         run = trained(tmp_path / "run", recipe)
         assert isinstance(run.model, FastCNN)
         assert torch.equal(run.model.head.weight, source.head.weight)
-        assert "10 of 12 tensors" in run.facts()["initialised_from"]
+        assert "10 of 12 tensors" in snapshots.facts(run)["initialised_from"]
 
     def test_a_model_that_shares_nothing_is_refused(self, tmp_path: Path):
         FastCNN(scale=4, width=5, blocks=0).save_pretrained(tmp_path / "source")

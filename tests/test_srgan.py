@@ -29,8 +29,9 @@ from hvae_sr.evaluation.family import TASK
 from hvae_sr.models import SRGAN, VAE
 from hvae_sr.nn.discriminator import Adversary, Discriminator
 from hvae_sr.training.data import DeadLeaves
-from hvae_sr.training.loop import Options, Trainer
+from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import PRESETS, Player, Recipe
+from hvae_sr.training.setup import Options
 
 
 def pair(scale: int = 4) -> tuple[Tensor, Tensor]:

@@ -23,11 +23,13 @@ from hvae_sr import cli
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import TrainingError
 from hvae_sr.models import HVAE
-from hvae_sr.training import checkpoints, feature_loss, loop
+from hvae_sr.training import checkpoints, feature_loss, meter, snapshots
+from hvae_sr.training.criterion import compiled
 from hvae_sr.training.data import DeadLeaves, Stack
 from hvae_sr.training.ema import EMA
-from hvae_sr.training.loop import Options, Trainer
+from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import PRESETS, Objective, Recipe
+from hvae_sr.training.setup import Options
 
 ROOT = Path(__file__).parents[1]
 
@@ -337,7 +339,7 @@ class TestTrouble:
         self.spoil(run, range(2, 3))
         run.run()
         assert run.step == 6
-        assert run.facts()["skipped_gradients"] == 1
+        assert snapshots.facts(run)["skipped_gradients"] == 1
         for model in (run.model, run.ema.model):
             assert all(torch.isfinite(p).all() for p in model.parameters())
         for line in log(tmp_path / "run"):
@@ -352,7 +354,7 @@ class TestTrouble:
             json.loads(line, parse_constant=pytest.fail)
 
     def test_many_in_a_row_end_the_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(loop, "MOST_SKIPS", 3)
+        monkeypatch.setattr(meter, "MOST_SKIPS", 3)
         out = tmp_path / "run"
         run = trainer(out, replace(CNN_RECIPE, steps=60), log_every=3)
         self.spoil(run, range(4, 60))
@@ -365,11 +367,11 @@ class TestTrouble:
         assert all(torch.isfinite(p).all() for p in resumed.model.parameters())
 
     def test_now_and_then_does_not(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(loop, "MOST_SKIPS", 3)
+        monkeypatch.setattr(meter, "MOST_SKIPS", 3)
         run = trainer(tmp_path / "run", replace(CNN_RECIPE, steps=12), log_every=3)
         self.spoil(run, range(0, 12, 2))
         run.run()
-        assert run.facts()["skipped_gradients"] == 6
+        assert snapshots.facts(run)["skipped_gradients"] == 6
 
     def test_unknown_optimizers_are_refused(self, tmp_path: Path):
         with pytest.raises(TrainingError, match="adamw"):
@@ -442,7 +444,7 @@ class TestWhatTheModelSees:
         for backend in (None, "eager"):
             run = trainer(tmp_path / str(backend), recipe)
             if backend is not None:
-                run.loss = loop.compiled(run.criterion, backend)
+                run.loss = compiled(run.criterion, backend)
             terms.append(run.train_step()[0])
         for key, value in terms[0].items():
             torch.testing.assert_close(terms[1][key], value, rtol=1e-3, atol=1e-4)
@@ -460,7 +462,7 @@ class TestWhatTheModelSees:
         assert run.progress == 1 and run.minutes >= 0.02
         rate = run.optimizer.param_groups[0]["lr"]
         assert rate < 0.2 * CNN_RECIPE.learning_rate
-        assert run.facts()["anneal_minutes"] == 0.02
+        assert snapshots.facts(run)["anneal_minutes"] == 0.02
 
     def test_the_learning_rate_reaches_the_optimizer(self, tmp_path: Path):
         run = trainer(tmp_path / "run", HVAE_RECIPE)

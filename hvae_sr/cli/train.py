@@ -79,7 +79,8 @@ def train(
     if preset not in PRESETS:
         raise TrainingError(f"--preset must be one of {', '.join(PRESETS)}, not {preset!r}")
     from hvae_sr.training.data import load_pictures
-    from hvae_sr.training.loop import Options, Trainer
+    from hvae_sr.training.loop import Trainer
+    from hvae_sr.training.setup import Options
 
     given: dict[str, Any] = {
         "steps": steps,

@@ -28,8 +28,9 @@ from hvae_sr.imaging.files import save_picture
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
 from hvae_sr.training.data import Pictures
-from hvae_sr.training.loop import Options, Trainer, hardware
+from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import PRESETS, Recipe
+from hvae_sr.training.setup import Options, hardware
 
 # Squares of scikit-image's photographs that the sheet shows: name, left, top, side.
 SQUARES = (

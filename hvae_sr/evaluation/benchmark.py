@@ -15,8 +15,9 @@ from hvae_sr.hub import bundled, load
 from hvae_sr.models.edsr import EDSR
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.training.data import Stack
-from hvae_sr.training.loop import Options, Trainer, hardware
+from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import PRESETS
+from hvae_sr.training.setup import Options, hardware
 
 REPEATS = 5
 PHOTO_CNN = "photo-cnn-x4"

@@ -26,7 +26,7 @@ from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.storage.cards import RESULTS, TRAINING
 from hvae_sr.storage.serialization import fingerprint
-from hvae_sr.training.loop import hardware
+from hvae_sr.training.setup import hardware
 
 TASK = get_degradation("gaussian", 4)  # what makes models comparable, and thumbnails of photographs
 BATCH = 64  # pictures per call when speed is measured

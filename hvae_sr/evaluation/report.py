@@ -21,7 +21,7 @@ from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.storage.serialization import fingerprint
 from hvae_sr.training import data
-from hvae_sr.training.loop import hardware
+from hvae_sr.training.setup import hardware
 
 SAMPLES = {"rgb": 16, "y": 8}  # draws behind "mean of N", for thumbnails and photographs
 CROP = 128  # side of the centre crops on which the bits of photographs are measured

@@ -1,0 +1,138 @@
+"""From a recipe and options to the parts of a run, and what a run refuses."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hvae_sr.errors import TrainingError
+from hvae_sr.hub import load
+from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.models.registry import MODELS
+from hvae_sr.training.recipes import Recipe
+
+PRECISIONS = ("no", "tf32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out, as opposed to what it computes.
+
+    Args:
+        out: folder of the run.
+        seed: of weights, data order and noise.
+        precision: `no`, `bf16` or `fp16` (accelerate's mixed precision), or `tf32` (products of
+            float32 in the matrix units of a GPU, with ten bits of mantissa).
+        accumulate: batches per optimiser step.
+        channels_last, compile: memory layout, and `torch.compile`.
+        max_minutes: stop in time, everything saved.
+        anneal_minutes: the schedules of learning rate and objective follow the clock instead of the
+            steps, and the run ends, annealed, after that many minutes in all. Such a run cannot be
+            repeated exactly.
+        resume: go on from the newest checkpoint of `out`.
+        log_every, save_every: in steps.
+        features: weights of EfficientNet-Lite0 for the recipe's loss on features.
+        quiet: show no progress bar.
+    """
+
+    out: Path
+    seed: int = 0
+    precision: str = "no"
+    accumulate: int = 1
+    channels_last: bool = False
+    compile: bool = False
+    max_minutes: float | None = None
+    anneal_minutes: float | None = None
+    resume: bool = False
+    log_every: int = 50
+    save_every: int = 500
+    features: Path | None = None
+    quiet: bool = False
+
+
+def check(recipe: Recipe, options: Options) -> None:
+    """Refuse settings that would fail late or, worse, do nothing."""
+    if options.precision not in PRECISIONS:
+        raise TrainingError(f"precision must be one of {PRECISIONS}, not {options.precision!r}")
+    if options.accumulate < 1 or recipe.batch_size < options.accumulate:
+        raise TrainingError(
+            f"a batch of {recipe.batch_size} cannot be split into {options.accumulate} parts"
+        )
+    if recipe.steps < 1 or options.log_every < 1 or options.save_every < 1:
+        raise TrainingError("steps, log_every and save_every must be at least 1")
+
+
+def build_model(recipe: Recipe) -> SuperResolutionModel:
+    cls = MODELS.get(recipe.model)
+    if recipe.regression is None:
+        return cls(**recipe.arguments)
+    if not issubclass(cls, GenerativeModel):
+        raise TrainingError(f"a {recipe.model} has no use for a regression network")
+    network = load(recipe.regression)
+    model = cls(**recipe.arguments, base_model=network.full_config)
+    assert model.base_model is not None
+    model.base_model.load_state_dict(network.state_dict())
+    return model
+
+
+def take_over(model: SuperResolutionModel, name: str) -> str:
+    """Start `model` from a trained one: every tensor of the same name and shape.
+
+    Returns:
+        What was taken from where, for the model card.
+
+    Raises:
+        TrainingError: when no tensor fits.
+    """
+    trained, state = load(name).state_dict(), model.state_dict()
+    fitting = {k: v for k, v in trained.items() if k in state and state[k].shape == v.shape}
+    if not fitting:
+        raise TrainingError(f"no tensor of {name} fits this model: choose another --init")
+    model.load_state_dict({**state, **fitting})
+    return f"{name} ({len(fitting)} of {len(state)} tensors)"
+
+
+def players_of(model: SuperResolutionModel, recipe: Recipe) -> dict[str, list[nn.Parameter]]:
+    """The model's players.
+
+    Raises:
+        TrainingError: when the recipe names one that the model does not have.
+    """
+    players = model.players()
+    unknown = sorted(recipe.players.keys() - players.keys())
+    if unknown:
+        raise TrainingError(
+            f"the recipe has settings for the player {unknown[0]!r}, but a {recipe.model} trains "
+            f"{', '.join(players)}"
+        )
+    return players
+
+
+def build_optimizer(players: list[list[nn.Parameter]], recipe: Recipe) -> torch.optim.Optimizer:
+    """An optimiser with a group for each player.
+
+    Adam treats every number alone, so that a group is what an optimiser of its own would be.
+    """
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    groups = [{"params": parameters} for parameters in players]
+    if recipe.optimizer == "adamw":
+        fused = all(parameter.is_cuda for parameters in players for parameter in parameters)
+        return torch.optim.AdamW(groups, rate, (0.9, 0.99), weight_decay=decay, fused=fused)
+    if recipe.optimizer == "adamax":
+        return torch.optim.Adamax(groups, rate, weight_decay=decay)
+    raise TrainingError(f"optimizer must be adamw or adamax, not {recipe.optimizer!r}")
+
+
+def hardware(device: torch.device) -> str:
+    """The machine in words: the GPU's name, or processor and threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        name = lines[0].split(":", 1)[1].strip() if lines else name
+    return f"CPU ({name}), {torch.get_num_threads()} threads"
