@@ -23,6 +23,7 @@ from hvae_sr import cli
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import TrainingError
 from hvae_sr.models import HVAE
+from hvae_sr.storage.serialization import sha256
 from hvae_sr.training import checkpoints, feature_loss, meter, snapshots
 from hvae_sr.training.criterion import compiled
 from hvae_sr.training.data import DeadLeaves, Stack
@@ -231,8 +232,14 @@ class TestResume:
         assert {"average.safetensors", "model.safetensors", "optimizer.bin"} < set(names)
         refused = pytest.raises(TrainingError, match="does not fit this run")
         for name in names:
+            if name.endswith(".json"):  # which cannot
+                continue
             out = until("step-00000003", whole[0], tmp_path / name)
-            torch.save(Bomb(), out / "checkpoints/step-00000003" / name)
+            folder = out / "checkpoints/step-00000003"
+            torch.save(Bomb(), folder / name)
+            sums = json.loads((folder / checkpoints.CHECKSUMS).read_text())
+            sums[name] = sha256(folder / name)  # an attacker's are right
+            (folder / checkpoints.CHECKSUMS).write_text(json.dumps(sums))
             # accelerate does without random states that it cannot read, as a run here does
             with nullcontext() if name.startswith("random_states") else refused:
                 trainer(out, HVAE_RECIPE, resume=True)
@@ -266,7 +273,7 @@ class TestResume:
         good = out / "checkpoints" / "step-00000003"
         for name in (".step-00000006", "step-00000006", "step-00000009"):
             shutil.copytree(good, out / "checkpoints" / name)
-            (out / "checkpoints" / name / "state.json").unlink()
+            (out / "checkpoints" / name / "checksums.json").unlink()
         (out / "checkpoints" / ".step-00000006" / "model.safetensors").write_bytes(b"half")
         resumed = trainer(out, HVAE_RECIPE, resume=True)
         assert resumed.step == 3
@@ -282,21 +289,73 @@ class TestResume:
         with pytest.raises(TrainingError, match="no checkpoint"):
             trainer(tmp_path / "run", resume=True)
 
-    def test_another_model_is_refused(self, whole: tuple[Path, Trainer], tmp_path: Path):
+    def test_another_run_is_refused_unless_it_is_wanted(
+        self, whole: tuple[Path, Trainer], tmp_path: Path
+    ):
+        out = until("step-00000003", whole[0], tmp_path / "run")
+        others: list[tuple[str, Recipe, dict[str, Any]]] = [
+            ("model 'HVAE' is now", CNN_RECIPE, {}),
+            ("batch_size", replace(HVAE_RECIPE, batch_size=2), {}),
+            ("learning_rate", replace(HVAE_RECIPE, learning_rate=1e-5), {}),
+            ("seed 0 is now 1", HVAE_RECIPE, {"seed": 1}),
+            ("anneal_minutes", HVAE_RECIPE, {"anneal_minutes": 1.0}),
+        ]
+        for named, recipe, options in others:
+            with pytest.raises(TrainingError, match=named):
+                trainer(out, recipe, resume=True, **options)
+        with pytest.raises(TrainingError, match="data"):
+            Trainer(HVAE_RECIPE, DeadLeaves(16, leaves=7), Options(out, resume=True), "pytest")
+        recipe = replace(HVAE_RECIPE, learning_rate=1e-5)
+        trainer(out, recipe, resume=True, allow_changes=True).run()
+        changed = [line["changed"] for line in log(out) if "changed" in line]
+        assert len(changed) == 1 and "learning_rate" in changed[0][0]
+
+    def test_another_network_is_refused_even_if_changes_are_wanted(
+        self, whole: tuple[Path, Trainer], tmp_path: Path
+    ):
         out = until("step-00000003", whole[0], tmp_path / "run")
         with pytest.raises(TrainingError, match="does not fit"):
-            trainer(out, CNN_RECIPE, resume=True)
+            trainer(out, CNN_RECIPE, resume=True, allow_changes=True)
+
+    def test_any_changed_byte_is_refused(self, whole: tuple[Path, Trainer], tmp_path: Path):
+        """Also one that every reader would swallow, and train on to another result."""
+        original = whole[0] / "checkpoints" / "step-00000003"
+        names = [file.relative_to(original) for file in original.rglob("*") if file.is_file()]
+        assert len(names) >= 5
+        for number, name in enumerate(names):
+            out = until("step-00000003", whole[0], tmp_path / str(number))
+            file = out / "checkpoints" / "step-00000003" / name
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+            with pytest.raises(TrainingError, match="damaged"):
+                trainer(out, HVAE_RECIPE, resume=True)
 
     @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin", "state.json"])
-    @pytest.mark.parametrize("keep", [0, 30])
+    @pytest.mark.parametrize("keep", [None, 0, 30])
     def test_damaged_checkpoints_are_refused(
-        self, whole: tuple[Path, Trainer], name: str, keep: int, tmp_path: Path
+        self, whole: tuple[Path, Trainer], name: str, keep: int | None, tmp_path: Path
     ):
         out = until("step-00000003", whole[0], tmp_path / "run")
         damaged = out / "checkpoints" / "step-00000003" / name
-        damaged.write_bytes(damaged.read_bytes()[:keep])
-        with pytest.raises(TrainingError, match="step-00000003"):
+        content = damaged.read_bytes()
+        damaged.unlink()
+        if keep is not None:
+            damaged.write_bytes(content[:keep])
+        with pytest.raises(TrainingError, match="step-00000003 is damaged"):
             trainer(out, HVAE_RECIPE, resume=True)
+
+    def test_the_checkpoint_before_a_damaged_one_is_named(
+        self, whole: tuple[Path, Trainer], tmp_path: Path
+    ):
+        out = until("step-00000003", whole[0], tmp_path / "run")
+        newest = out / "checkpoints" / "step-00000006"
+        shutil.copytree(whole[0] / "checkpoints" / "step-00000006", newest)
+        (newest / "average.safetensors").write_bytes(b"")
+        with pytest.raises(TrainingError, match="delete it to resume from step-00000003"):
+            trainer(out, HVAE_RECIPE, resume=True)
+        shutil.rmtree(newest)
+        assert trainer(out, HVAE_RECIPE, resume=True).step == 3
 
 
 class TestTrouble:

@@ -70,6 +70,9 @@ def train(
         float | None, typer.Option(help="End, annealed, after so many minutes in all.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint.")] = False,
+    allow_changes: Annotated[
+        bool, typer.Option(help="Resume with another recipe, seed, precision or data.")
+    ] = False,
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
     push_to_hub: Annotated[
         str | None, typer.Option(help="owner/name to push to at the end.")
@@ -115,6 +118,7 @@ def train(
         max_minutes=max_minutes,
         anneal_minutes=anneal_minutes,
         resume=resume,
+        allow_changes=allow_changes,
         save_every=save_every,
         features=features,
     )

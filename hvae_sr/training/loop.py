@@ -18,6 +18,7 @@ from hvae_sr.training import checkpoints, data, snapshots
 from hvae_sr.training.criterion import Criterion, compiled, load_features
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
+from hvae_sr.training.identity import check_unchanged, identity
 from hvae_sr.training.meter import Meter
 from hvae_sr.training.outliers import Outliers
 from hvae_sr.training.recipes import Recipe
@@ -57,6 +58,11 @@ class Trainer:
         if options.precision == "tf32":
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         set_seed(options.seed)
+        self.changed: list[str] = []
+        self.identity = identity(recipe, options, pictures)
+        state = checkpoints.read_state(existing) if existing else None
+        if state is not None:
+            self.changed = check_unchanged(state["identity"], self.identity, options.allow_changes)
         self.pictures, self.held_out = data.split(pictures, recipe.validation)
         self.described = self.pictures.describe()
         self.pictures = self.pictures.to(self.device)
@@ -87,8 +93,8 @@ class Trainer:
         self.loss = compiled(self.criterion) if options.compile else self.criterion
         self.step, self.minutes, self.skipped = 0, 0.0, 0
         self.outliers = Outliers(recipe.skip_above, self.device)
-        if existing:
-            state = checkpoints.restore(self.accelerator, self.ema.model, existing)
+        if existing and state is not None:
+            checkpoints.restore(self.accelerator, self.ema.model, existing)
             self.step, self.minutes = state["step"], state["minutes"]
             self.ema.updates = self.step
             self.skipped = state["skipped"]
@@ -105,6 +111,8 @@ class Trainer:
             TrainingError: after many non-finite gradients in a row, or when the disk is full.
         """
         self.accelerator.init_trackers("curves")
+        if self.changed:
+            self.record({"step": self.step, "changed": self.changed})
         begin, before = time.monotonic(), self.minutes
         limit = self.options.max_minutes
         meter = Meter(self.device)
@@ -253,6 +261,7 @@ class Trainer:
             "minutes": self.minutes,
             "skipped": self.skipped,
             "outliers": self.outliers.state(),
+            "identity": self.identity,
         }
         folder = self.options.out / "checkpoints"
         checkpoints.save(self.accelerator, self.ema.model, folder, self.step, state)

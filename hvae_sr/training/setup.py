@@ -33,6 +33,8 @@ class Options:
             steps, and the run ends, annealed, after that many minutes in all. Such a run cannot be
             repeated exactly.
         resume: go on from the newest checkpoint of `out`.
+        allow_changes: resume although recipe, seed, precision or data are not those that the run
+            was begun with.
         log_every, save_every: in steps.
         features: weights of EfficientNet-Lite0 for the recipe's loss on features.
         quiet: show no progress bar.
@@ -47,6 +49,7 @@ class Options:
     max_minutes: float | None = None
     anneal_minutes: float | None = None
     resume: bool = False
+    allow_changes: bool = False
     log_every: int = 50
     save_every: int = 500
     features: Path | None = None
