@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hvae_sr.allocator import keep_freed_memory
 from hvae_sr.errors import HvaeSrError
 
 
@@ -37,6 +38,7 @@ def main(
     ] = False,
 ) -> None:
     """Upscale pictures and movies and draw new pictures in the browser."""
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an end that cleans up
     try:
         from hvae_sr.demo import launch  # gradio is slow to import: `--help` does without

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from hvae_sr.allocator import keep_freed_memory
 from hvae_sr.cli import (  # noqa: F401  (register)
     demo,
     evaluate,
@@ -39,6 +40,7 @@ def run(arguments: list[str], name: str = "hvae-sr") -> int:
     def say(message: object, *details: Any) -> None:
         print(f"{name}:", " ".join(str(message).split()), file=sys.stderr)
 
+    keep_freed_memory()
     with warnings.catch_warnings():
         warnings.showwarning = say  # type: ignore[assignment]
         try:
