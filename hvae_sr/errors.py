@@ -9,7 +9,7 @@ class ModelError(HvaeSrError, ValueError):
     """A model folder, its `config.json` or its weights cannot be used."""
 
 
-class PictureError(HvaeSrError, ValueError):
+class ImageError(HvaeSrError, ValueError):
     """A picture cannot be read, written, or upscaled in the memory there is."""
 
 

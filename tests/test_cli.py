@@ -199,7 +199,7 @@ class TestPicture:
             warnings.warn("something\nworth knowing", stacklevel=2)
             return Image.open(path)
 
-        monkeypatch.setattr(images, "open_picture", warn)
+        monkeypatch.setattr(images, "open_image", warn)
         code, _, error = run("upscale", picture, "--model", model)
         assert (code, error) == (0, "hvae-sr: something worth knowing\n")
 

@@ -23,7 +23,7 @@ from hvae_sr.demo.examples import SIDE, photographs
 from hvae_sr.hub import bundled
 from hvae_sr.imaging import pixels
 from hvae_sr.imaging.files import file_record
-from hvae_sr.upscaling.images import Settings, made_so
+from hvae_sr.upscaling.images import Settings, matches_record
 
 Upscale = Callable[..., tuple]
 
@@ -102,7 +102,7 @@ def test_downloads_record_how_they_were_made(upscale: Upscale, small: Path) -> N
     settings = Settings(samples=2, temperature=0.8, seed=7, consistent=True)
     samples = [Path(each["image"]) for each in several]
     # the command line takes them for its own, so `hvae-sr upscale` would make them again
-    assert made_so(small, samples, model, settings) == samples
+    assert matches_record(small, samples, model, settings) == samples
     record = file_record(Path(download))
     assert record is not None
     assert (record["model"], record["revision"]) == (shared.FIRST, model.revision)

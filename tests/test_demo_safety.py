@@ -20,7 +20,7 @@ from gradio_client import Client, handle_file
 
 from hvae_sr.demo import cache, check, guard, shared
 from hvae_sr.demo.page import Page
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 
 ROOT = Path(__file__).parent.parent
 
@@ -157,7 +157,7 @@ def test_malformed_calls_get_no_traceback(address: str) -> None:
 def test_a_full_disk_is_told_without_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     path = cache.own_folder() / "tmp1" / "in-x4.png"
     with pytest.raises(gr.Error) as caught, shared.readable():
-        raise PictureError(f"{path} could not be written: No space left on device")
+        raise ImageError(f"{path} could not be written: No space left on device")
     assert caught.value.message == "in-x4.png could not be written: No space left on device"
 
 

@@ -9,13 +9,13 @@ import torch
 from conftest import Nearest, shaken, tiny_hvae
 from PIL import Image
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.hub import load
-from hvae_sr.imaging.files import file_record, open_picture
+from hvae_sr.imaging.files import file_record, open_image
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.upscaling import folders, images
 from hvae_sr.upscaling.folders import Outcome, plan, upscale_folder
-from hvae_sr.upscaling.images import Settings, upscale_file, upscale_picture
+from hvae_sr.upscaling.images import Settings, upscale_file, upscale_image
 
 
 def noise(width: int = 6, height: int = 4, seed: int = 0) -> Image.Image:
@@ -66,7 +66,7 @@ class TestFolder:
         )
         assert tree(tmp_path / "out") == ["a.png", "b.webp", "deep/down/c.png"]
         for name in tree(tmp_path / "out"):
-            assert open_picture(tmp_path / "out" / name).size == (12, 8)
+            assert open_image(tmp_path / "out" / name).size == (12, 8)
         assert statuses(report) == ["written", "written", "failed", "written"]
         failure = report.outcomes[2]
         assert failure.source == album / "short.png"
@@ -146,7 +146,7 @@ class TestFolder:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(PictureError, match="No space"):
+        with pytest.raises(ImageError, match="No space"):
             upscale_folder(album, tmp_path / "out", nearest)
         assert tree(tmp_path / "out") == []
 
@@ -183,7 +183,7 @@ class TestPlan:
         (tmp_path / "a-1").mkdir()
         for name in ("a.bmp", "a.bmp.png"):
             noise().save(tmp_path / name)
-        with pytest.raises(PictureError, match=r"would both become .*a\.bmp\.png: rename one"):
+        with pytest.raises(ImageError, match=r"would both become .*a\.bmp\.png: rename one"):
             plan(tmp_path, tmp_path / "out")
 
     def test_its_own_output_is_not_read(self, tmp_path, nearest):
@@ -198,7 +198,7 @@ class TestPlan:
         folder = tmp_path / "pictures"
         folder.mkdir()
         noise().save(folder / "a.png")
-        with pytest.raises(PictureError, match="name another output folder"):
+        with pytest.raises(ImageError, match="name another output folder"):
             plan(folder, folder / target)
 
     def test_links_to_folders_are_reported_not_followed(self, tmp_path, nearest):
@@ -230,12 +230,12 @@ class TestPlan:
         assert statuses(report) == ["written", "failed"]
 
     def test_empty_and_absent_folders(self, tmp_path):
-        with pytest.raises(PictureError, match="no picture"):
+        with pytest.raises(ImageError, match="no picture"):
             plan(tmp_path, tmp_path / "out")
-        with pytest.raises(PictureError, match="no folder"):
+        with pytest.raises(ImageError, match="no folder"):
             plan(tmp_path / "absent", tmp_path / "out")
         noise().save(tmp_path / "a.png")
-        with pytest.raises(PictureError, match="name a folder"):
+        with pytest.raises(ImageError, match="name a folder"):
             plan(tmp_path, tmp_path / "a.png")
 
 
@@ -247,12 +247,12 @@ class TestFile:
         assert record["model"] == "tiny-hvae" and record["revision"] == hvae.revision
         assert (record["scale"], record["temperature"]) == (2, 1.0)
         again = hvae.upscale(
-            open_picture(tmp_path / "in.png"),
+            open_image(tmp_path / "in.png"),
             temperature=record["temperature"],
             seed=record["seed"],
             consistent=record["consistent"],
         )
-        assert again.tobytes() == open_picture(tmp_path / "a.png").tobytes()
+        assert again.tobytes() == open_image(tmp_path / "a.png").tobytes()
 
     def test_at_temperature_0_no_seed_is_drawn(self, tmp_path, hvae):
         noise().save(tmp_path / "in.png")
@@ -271,7 +271,7 @@ class TestFile:
     def test_lost_transparency_is_refused_before_the_work(self, tmp_path, nearest, monkeypatch):
         Image.new("RGBA", (4, 4), (1, 2, 3, 99)).save(tmp_path / "in.png")
         monkeypatch.setattr(type(nearest), "upscale", lambda *_, **__: pytest.fail("it ran"))
-        with pytest.raises(PictureError, match="transparency"):
+        with pytest.raises(ImageError, match="transparency"):
             upscale_file(tmp_path / "in.png", [tmp_path / "out.jpg"], nearest, Settings())
 
     @pytest.mark.parametrize(
@@ -289,42 +289,42 @@ class TestSize:
         [((24, 24), (24, 16)), ((13, 99), (13, 9)), ((48, 32), (48, 32)), ((3, 3), (3, 2))],
     )
     def test_the_model_runs_until_only_shrinking_is_left(self, size, expected, nearest):
-        (larger,) = upscale_picture(noise(6, 4), nearest, Settings(size=size))
+        (larger,) = upscale_image(noise(6, 4), nearest, Settings(size=size))
         assert larger.size == expected
 
     def test_a_size_the_model_hits_is_not_resampled(self, nearest):
         image = noise(6, 4)
-        (larger,) = upscale_picture(image, nearest, Settings(size=(12, 8)))
+        (larger,) = upscale_image(image, nearest, Settings(size=(12, 8)))
         assert larger.tobytes() == nearest.upscale(image).tobytes()
 
     def test_sideways_pictures_fit_by_what_is_seen(self, nearest, tmp_path):
         exif = Image.Exif()
         exif[0x0112] = 6
         noise(6, 4).save(tmp_path / "in.png", exif=exif)
-        image = open_picture(tmp_path / "in.png")
-        (larger,) = upscale_picture(image, nearest, Settings(size=(99, 12)))
+        image = open_image(tmp_path / "in.png")
+        (larger,) = upscale_image(image, nearest, Settings(size=(99, 12)))
         assert larger.size == (8, 12)
 
     @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P", "CMYK"])
     def test_modes_survive(self, mode, nearest):
         image = noise().convert("L").convert("I").point(lambda v: v * 200)
         image = image.convert("I;16") if mode == "I;16" else noise().convert(mode)
-        (larger,) = upscale_picture(image, nearest, Settings(size=(9, 6)))
+        (larger,) = upscale_image(image, nearest, Settings(size=(9, 6)))
         assert larger.size == (9, 6)
         assert larger.mode == {"P": "RGB", "CMYK": "RGB"}.get(mode, mode)
 
     def test_several_samples(self, hvae):
-        answers = upscale_picture(noise(), hvae, Settings(samples=2, size=(20, 20), seed=1))
+        answers = upscale_image(noise(), hvae, Settings(samples=2, size=(20, 20), seed=1))
         assert [answer.size for answer in answers] == [(20, 13), (20, 13)]
         assert answers[0].tobytes() != answers[1].tobytes()
 
     def test_several_samples_of_nothing_to_draw_are_refused(self, hvae):
-        with pytest.raises(PictureError, match="one sample"):
-            upscale_picture(noise(), hvae, Settings(samples=2, size=(3, 3)))
+        with pytest.raises(ImageError, match="one sample"):
+            upscale_image(noise(), hvae, Settings(samples=2, size=(3, 3)))
 
     def test_too_far_is_refused(self, nearest):
-        with pytest.raises(PictureError, match="48x32 in 3 passes"):
-            upscale_picture(noise(6, 4), nearest, Settings(size=(4000, 4000)))
+        with pytest.raises(ImageError, match="48x32 in 3 passes"):
+            upscale_image(noise(6, 4), nearest, Settings(size=(4000, 4000)))
 
 
 def test_a_model_is_known_by_name_and_content(hvae):

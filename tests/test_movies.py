@@ -503,7 +503,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monk
     def full(path: Path, write: Callable[[Path], None]) -> None:
         write(Path("/dev/full"))
 
-    monkeypatch.setattr("hvae_sr.imaging.files.written_whole", full)
+    monkeypatch.setattr("hvae_sr.imaging.files.atomic_write", full)
     source = make(tmp_path / "in.mp4")
     with pytest.raises(MovieError, match=r"out\.mkv could not be written: No space left"):
         upscale_movie(source, tmp_path / "out.mkv", Nearest())

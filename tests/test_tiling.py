@@ -21,7 +21,7 @@ from conftest import (
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr.errors import ModelError, PictureError
+from hvae_sr.errors import ImageError, ModelError
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.latents import Decode, LatentSource
 from hvae_sr.nn.noise import Noise
@@ -272,7 +272,7 @@ class TestMemory:
     def test_running_out_with_the_smallest_tile_says_so(self):
         model = Nearest()
         Count(model, lambda *_: torch.OutOfMemoryError("full"))
-        with pytest.raises(PictureError, match="memory"):
+        with pytest.raises(ImageError, match="memory"):
             model.upscale(torch.zeros(1, 3, 90, 90))
 
     def test_tiles_fit_the_memory_there_is(self, monkeypatch: pytest.MonkeyPatch):

@@ -33,12 +33,12 @@ def shrink(
     overwrite: Overwrite = False,
 ) -> None:
     """Store a picture coarsely: small, and with a note of how to restore it."""
-    from hvae_sr.errors import PictureError
+    from hvae_sr.errors import ImageError
     from hvae_sr.hub import load
     from hvae_sr.upscaling.rescale import shrink_file
 
     if target is not None and kind is not None:
-        raise PictureError("give OUTPUT or --format, not both: OUTPUT's suffix is the format")
+        raise ImageError("give OUTPUT or --format, not both: OUTPUT's suffix is the format")
     if target is None:
         target = source.with_name(f"{source.stem}{SMALL}.{kind or 'webp'}")
     shrink_file(

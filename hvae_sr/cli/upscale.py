@@ -61,7 +61,7 @@ def upscale(
     A folder becomes the same tree in OUTPUT; a stopped run is continued by the same command.
     Exit code 1 means that some of its pictures could not be done, each named with the reason.
     """
-    from hvae_sr.errors import PictureError
+    from hvae_sr.errors import ImageError
     from hvae_sr.hub import load
     from hvae_sr.imaging.video import is_movie
     from hvae_sr.upscaling.images import Settings, default_target
@@ -78,7 +78,7 @@ def upscale(
         quality=quality,
     )
     if not source.exists():
-        raise PictureError(f"{source} is not there")
+        raise ImageError(f"{source} is not there")
     loaded = load(model, device=device)
     target = target or default_target(source, loaded, settings)
     if source.is_dir():
@@ -99,12 +99,12 @@ def _picture(
     settings: "Settings",
     overwrite: bool,
 ) -> None:
-    from hvae_sr.imaging.files import check_free
+    from hvae_sr.imaging.files import ensure_writable
     from hvae_sr.upscaling.images import numbered, upscale_file
 
     targets = numbered(target, settings.samples)
     for path in targets:
-        check_free(path, overwrite)
+        ensure_writable(path, overwrite)
     upscale_file(source, targets, model, settings)
     for path in targets:
         print(path)
@@ -152,13 +152,13 @@ def _movie(
 ) -> None:
     from tqdm import tqdm
 
-    from hvae_sr.errors import PictureError
-    from hvae_sr.imaging.files import check_free
+    from hvae_sr.errors import ImageError
+    from hvae_sr.imaging.files import ensure_writable
     from hvae_sr.upscaling.video import upscale_movie
 
     if settings.samples > 1 or settings.quality is not None:
-        raise PictureError(f"{source} is a movie: leave --samples and --quality out")
-    check_free(target, overwrite)
+        raise ImageError(f"{source} is a movie: leave --samples and --quality out")
+    ensure_writable(target, overwrite)
     seed = settings.drawn().seed
     with tqdm(unit="frame", disable=None) as bar:
 

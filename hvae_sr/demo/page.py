@@ -16,7 +16,7 @@ from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
 from hvae_sr.demo.line import Line, job_of
 from hvae_sr.demo.values import NOT_UNDERSTOOD, check, explained, refusal, vetted
-from hvae_sr.imaging.files import written_whole
+from hvae_sr.imaging.files import atomic_write
 
 CHOSEN = {"index", "value"}  # what the page says of a thing that was chosen
 MOST_UPLOADS = 256  # on their way at once
@@ -66,7 +66,7 @@ class Page(gr.Blocks):
         for path, content in self._files.items():
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                written_whole(path, functools.partial(_write, content))
+                atomic_write(path, functools.partial(_write, content))
 
     async def process_api(
         self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any

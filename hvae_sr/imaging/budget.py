@@ -14,7 +14,7 @@ from typing import Literal
 
 from PIL import Image
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.imaging.metadata import metadata
 
 PER_PIXEL = 16  # bytes of a file: four colours of 32 bits
@@ -75,7 +75,7 @@ def check_structure(path: Path, budget: Budget) -> None:
     """Refuse a file whose structure costs more than its pixels, before it is opened.
 
     Raises:
-        PictureError: in one sentence.
+        ImageError: in one sentence.
         OSError: when the file cannot be read.
     """
     with path.open("rb") as file:
@@ -91,7 +91,7 @@ def check_header(image: Image.Image, path: Path, budget: Budget) -> None:
     """Refuse an opened file, not yet decoded, whose bytes are out of proportion to its pixels.
 
     Raises:
-        PictureError: in one sentence.
+        ImageError: in one sentence.
     """
     _check_exif(image, path.name, budget)
     tiles = getattr(image, "tile", ())
@@ -105,7 +105,7 @@ def check_header(image: Image.Image, path: Path, budget: Budget) -> None:
         pixels *= min(getattr(image, "n_frames", 1), MOST_FRAMES)
     codecs = {tile.codec_name for tile in tiles}
     if codecs & set(SLOW) and width * height > budget.slow:
-        raise PictureError(
+        raise ImageError(
             f"{path.name} is stored in a way that is slow to decode: at most {budget.slow} pixels "
             "are taken so, export it as PNG"
         )
@@ -113,7 +113,7 @@ def check_header(image: Image.Image, path: Path, budget: Budget) -> None:
         pixels = width * height * PER_RUN + height * PER_ROW
     size = path.stat().st_size
     if size > pixels + WITHOUT_METADATA.get(str(image.format), budget.spare):
-        raise PictureError(
+        raise ImageError(
             f"{path.name} has {size} bytes for {width}x{height} pixels: export it again without "
             "what lies beside them"
         )
@@ -123,7 +123,7 @@ def check_metadata(image: Image.Image, name: str, budget: Budget) -> None:
     """Refuse a decoded picture that would carry too much into every answer.
 
     Raises:
-        PictureError: in one sentence.
+        ImageError: in one sentence.
     """
     _check_exif(image, name, budget)  # again: a PNG may have it behind its pixels
     kept = metadata(image)
@@ -132,16 +132,16 @@ def check_metadata(image: Image.Image, name: str, budget: Budget) -> None:
     size = sum(len(value) for value in kept.values() if isinstance(value, bytes))
     texts = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
     if texts > budget.spare:
-        raise PictureError(f"{name} unpacks to {texts} bytes of text: export it again without them")
+        raise ImageError(f"{name} unpacks to {texts} bytes of text: export it again without them")
     if size > budget.metadata:
-        raise PictureError(
+        raise ImageError(
             f"{name} carries {size} bytes of profile, EXIF and XMP: at most {budget.metadata} are "
             "taken, export it without them"
         )
 
 
-def _too_many_parts(name: str, budget: Budget) -> PictureError:
-    return PictureError(
+def _too_many_parts(name: str, budget: Budget) -> ImageError:
+    return ImageError(
         f"{name} is cut into more than {budget.parts} parts: export it again from its source"
     )
 
@@ -183,7 +183,7 @@ def _check_tags(data: bytes | mmap.mmap, name: str, budget: Budget) -> None:
         if count >= budget.parts or (tag in (_STRIPS, _TILES) and length > budget.parts):
             raise _too_many_parts(name, budget)
         if values > budget.values or size > len(data):
-            raise PictureError(
+            raise ImageError(
                 f"{name} holds more than {budget.values} numbers beside its pixels, or some of "
                 "them twice: export it again without EXIF"
             )
@@ -231,7 +231,7 @@ def _jpeg(data: mmap.mmap, name: str, budget: Budget) -> None:
                 length = int.from_bytes(data[position : position + 2], "big")
                 exif.extend(data[position + 8 : position + length])
                 if len(exif) > budget.metadata:
-                    raise PictureError(
+                    raise ImageError(
                         f"{name} carries more than {budget.metadata} bytes of EXIF: export it "
                         "without them"
                     )
@@ -239,7 +239,7 @@ def _jpeg(data: mmap.mmap, name: str, budget: Budget) -> None:
                 position += int.from_bytes(data[position : position + 2], "big")
             scans += marker == _SCAN
             if scans > budget.scans:
-                raise PictureError(
+                raise ImageError(
                     f"{name} draws its pixels in more than {budget.scans} scans: export it again "
                     "as an ordinary JPEG or as PNG"
                 )
@@ -259,7 +259,7 @@ def _png(data: mmap.mmap, name: str, budget: Budget) -> None:
             yield position
             packed += data[position + 4 : position + 8] in _PACKED
             if packed > budget.packed:
-                raise PictureError(
+                raise ImageError(
                     f"{name} holds more than {budget.packed} packed texts and profiles: export it "
                     "again without them"
                 )
@@ -288,7 +288,7 @@ def _gif(data: mmap.mmap, name: str, budget: Budget) -> None:
     def bounded() -> Iterator[int]:
         for position in blocks():
             if position - start > budget.comments:
-                raise PictureError(
+                raise ImageError(
                     f"{name} holds more than {budget.comments} bytes of comments before its "
                     "picture: export it again without them"
                 )
@@ -306,7 +306,7 @@ _BINARY = re.compile(
 
 def _ppm(data: mmap.mmap, name: str, budget: Budget) -> None:
     if not _BINARY.match(data[:HEADER]):
-        raise PictureError(
+        raise ImageError(
             f"{name} holds its pixels as text, or a header of more than {HEADER} bytes: export it "
             "as PNG"
         )

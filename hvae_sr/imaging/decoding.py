@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError, features
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.imaging.budget import Budget, check_header, check_metadata, check_structure
 from hvae_sr.imaging.metadata import readable_exif
 
@@ -69,7 +69,7 @@ def decode(request: Request) -> Decoded:
     """Read a picture file completely, its size checked before a pixel is decoded.
 
     Raises:
-        PictureError: see `open_picture`.
+        ImageError: see `open_image`.
     """
     path = Path(request.path)
     with warnings.catch_warnings(record=True) as caught, readable(path.name, request.largest):
@@ -80,7 +80,7 @@ def decode(request: Request) -> Decoded:
         image = Image.open(path, formats=FORMATS)
         width, height = image.size
         if width * height > request.largest:
-            raise PictureError(
+            raise ImageError(
                 f"{path.name} is {width}x{height}: at most {request.largest} pixels are read, "
                 "shrink it"
             )
@@ -100,32 +100,30 @@ def readable(name: str, largest: int) -> Iterator[None]:
     """Turn whatever a decoder raises into one sentence about the file `name`.
 
     Raises:
-        PictureError: always, in place of any other exception.
+        ImageError: always, in place of any other exception.
     """
     try:
         yield
-    except PictureError:
+    except ImageError:
         raise
     except FileNotFoundError as error:
-        raise PictureError(f"{name} is not there") from error
+        raise ImageError(f"{name} is not there") from error
     except PermissionError as error:
-        raise PictureError(f"{name} may not be read: change its permissions") from error
+        raise ImageError(f"{name} may not be read: change its permissions") from error
     except IsADirectoryError as error:
-        raise PictureError(f"{name} is a folder, not a picture") from error
+        raise ImageError(f"{name} is a folder, not a picture") from error
     except Image.DecompressionBombError as error:
-        raise PictureError(
+        raise ImageError(
             f"{name} is far too large: at most {largest} pixels are read, shrink it"
         ) from error
     except UnidentifiedImageError as error:
-        raise PictureError(f"{name} is not a picture in a format read here") from error
+        raise ImageError(f"{name} is not a picture in a format read here") from error
     except MemoryError as error:
-        raise PictureError(
-            f"{name} needs more memory to decode than there is: shrink it"
-        ) from error
+        raise ImageError(f"{name} needs more memory to decode than there is: shrink it") from error
     except Exception as error:
         # Pillow's decoders raise nearly anything: struct.error, RuntimeError, KeyError,
         # OverflowError, ZeroDivisionError, AssertionError, and more with every release.
-        raise PictureError(
+        raise ImageError(
             f"{name} is damaged or cut short: export it again from its source"
         ) from error
 

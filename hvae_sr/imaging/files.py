@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.imaging import decoders
 from hvae_sr.imaging.budget import Budget
 from hvae_sr.imaging.decoding import AVIF, FORMATS, LARGEST_FILE, Request
@@ -32,12 +32,12 @@ PREFIX = "hvae_sr "
 LONGEST_RECORD = 2**14  # characters
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """Whether a path is a file whose suffix names a picture format that is read here."""
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def open_picture(
+def open_image(
     path: str | Path, largest: int = LARGEST_FILE, budget: Budget | None = None
 ) -> Image.Image:
     """Read a picture file completely, its size checked before a pixel is decoded.
@@ -52,7 +52,7 @@ def open_picture(
         budget: what decoding may cost, for files of strangers; left out, as much as it takes.
 
     Raises:
-        PictureError: in one sentence, for a file that is missing, no picture, truncated, huge, or
+        ImageError: in one sentence, for a file that is missing, no picture, truncated, huge, or
             over the budget.
     """
     decoded = decoders.decode(Request(str(Path(path).absolute()), largest, budget))
@@ -65,36 +65,36 @@ def check_target(path: Path) -> str:
     """The format that a path's suffix names.
 
     Raises:
-        PictureError: when no format written here has that suffix.
+        ImageError: when no format written here has that suffix.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise PictureError(
+        raise ImageError(
             f"{path.name}: cannot write {path.suffix!r}, use one of {', '.join(SUFFIXES)}"
         )
     return Image.registered_extensions()[suffix]
 
 
-def check_free(path: Path, overwrite: bool) -> None:
+def ensure_writable(path: Path, overwrite: bool) -> None:
     """Refuse, before any work, what could not be written after it.
 
     Raises:
-        PictureError: when the path is taken, unless it may be overwritten, or has no folder.
+        ImageError: when the path is taken, unless it may be overwritten, or has no folder.
     """
     if os.path.lexists(path) and not overwrite:
-        raise PictureError(f"{path} exists: add --overwrite to replace it")
+        raise ImageError(f"{path} exists: add --overwrite to replace it")
     if not path.parent.is_dir():
-        raise PictureError(f"{path.parent} is no folder: make it first")
+        raise ImageError(f"{path.parent} is no folder: make it first")
 
 
-def holdable(image: Image.Image, path: Path) -> Image.Image:
+def to_supported_mode(image: Image.Image, path: Path) -> Image.Image:
     """The picture in a mode that the format of this path can hold.
 
     Greyscale of more than 8 bits is rounded to them where there is no room for more; an alpha
     channel that is opaque everywhere is dropped where there is none.
 
     Raises:
-        PictureError: for transparency in a format without it.
+        ImageError: for transparency in a format without it.
     """
     kind = check_target(path)
     if image.mode.startswith("I") or image.mode == "F":
@@ -102,7 +102,7 @@ def holdable(image: Image.Image, path: Path) -> Image.Image:
     if not image.has_transparency_data or kind in WITH_ALPHA:
         return image
     if image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-        raise PictureError(
+        raise ImageError(
             f"{path.name} cannot hold transparency: use {', '.join(WITH_ALPHA)} instead"
         )
     opaque = image.convert("L" if image.mode == "LA" else "RGB")
@@ -110,7 +110,7 @@ def holdable(image: Image.Image, path: Path) -> Image.Image:
     return opaque
 
 
-def save_picture(
+def save_image(
     image: Image.Image,
     path: str | Path,
     *,
@@ -132,15 +132,15 @@ def save_picture(
             lossless. The other formats always are.
 
     Raises:
-        PictureError: for an unknown suffix, transparency or a size that the format cannot hold, a
+        ImageError: for an unknown suffix, transparency or a size that the format cannot hold, a
             quality out of range, or a full disk.
     """
     path = Path(path)
     kind = check_target(path)
     with encodable(image, str(path)):
-        image = holdable(image, path)
+        image = to_supported_mode(image, path)
         options = {**_encoding(kind, quality), **_metadata(image, kind, record)}
-        written_whole(path, lambda scratch: _write(image, scratch, kind, options))
+        atomic_write(path, lambda scratch: _write(image, scratch, kind, options))
 
 
 @contextmanager
@@ -151,26 +151,26 @@ def encodable(image: Image.Image, name: str) -> Iterator[None]:
         name: of what is written.
 
     Raises:
-        PictureError: in place of any other exception.
+        ImageError: in place of any other exception.
     """
     try:
         yield
-    except PictureError:
+    except ImageError:
         raise
     except MemoryError as error:
-        raise PictureError(f"{name} needs more memory to be written than there is") from error
+        raise ImageError(f"{name} needs more memory to be written than there is") from error
     except OSError as error:
         reason = error.strerror or error
-        raise PictureError(f"{name} could not be written: {reason}") from error
+        raise ImageError(f"{name} could not be written: {reason}") from error
     except Exception as error:
         # Pillow's encoders raise nearly anything: struct.error, RuntimeError, OverflowError.
-        raise PictureError(
+        raise ImageError(
             f"{name} could not be written, its format does not hold this picture of "
             f"{image.width}x{image.height} pixels ({error}): use PNG or TIFF"
         ) from error
 
 
-def written_whole(path: Path, write: Callable[[Path], None]) -> None:
+def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a scratch file beside `path`, then rename it; nothing is left on failure."""
     scratch = path.with_name(f".{uuid.uuid4().hex}.partial")
     try:
@@ -181,7 +181,7 @@ def written_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def read_record(image: Image.Image) -> dict[str, Any] | None:
-    """The record `save_picture` wrote, or None for other people's pictures and damaged records."""
+    """The record `save_image` wrote, or None for other people's pictures and damaged records."""
     try:
         text = image.getexif().get(Base.ProcessingSoftware)
         if not isinstance(text, str) or not text.startswith(PREFIX) or len(text) > LONGEST_RECORD:
@@ -212,7 +212,7 @@ def _write(image: Image.Image, scratch: Path, kind: str, options: dict[str, Any]
 
 def _encoding(kind: str, quality: int | None) -> dict[str, Any]:
     if quality is not None and not 1 <= quality <= 100:
-        raise PictureError(f"quality is {quality}: use 1 to 100")
+        raise ImageError(f"quality is {quality}: use 1 to 100")
     if kind not in QUALITY:
         return {}
     return {
@@ -232,7 +232,7 @@ def _metadata(image: Image.Image, kind: str, record: dict[str, Any] | None) -> d
     if record is not None:
         text = PREFIX + json.dumps(record, separators=(",", ":"))
         if len(text) > LONGEST_RECORD:
-            raise PictureError(f"a record holds at most {LONGEST_RECORD} characters")
+            raise ImageError(f"a record holds at most {LONGEST_RECORD} characters")
         exif[Base.ProcessingSoftware] = text
     xmp = kept.pop("xmp", None)
     if xmp and kind == "PNG":

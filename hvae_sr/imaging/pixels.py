@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.ExifTags import Base
 from torch import Tensor
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.imaging.metadata import profile_and_size, readable_exif
 from hvae_sr.nn.resize import enlarge
 
@@ -43,10 +43,10 @@ def split(image: Image.Image) -> tuple[Tensor, Rest]:
     fringe when the picture is enlarged.
 
     Raises:
-        PictureError: for a picture with no pixel, and for integers that 16 bits cannot hold.
+        ImageError: for a picture with no pixel, and for integers that 16 bits cannot hold.
     """
     if 0 in image.size:
-        raise PictureError(f"the picture is {image.width}x{image.height}: it has no pixel")
+        raise ImageError(f"the picture is {image.width}x{image.height}: it has no pixel")
     image.load()
     exif = readable_exif(image)
     exif.pop(Base.Orientation, None)
@@ -121,7 +121,7 @@ def _deep(image: Image.Image) -> Tensor:
     values: np.ndarray = np.asarray(image).astype(np.float32)
     if image.mode != "F":
         if values.min() < 0 or values.max() > _DEEPEST:
-            raise PictureError(
+            raise ImageError(
                 f"the picture holds integers of {values.min():.0f} to {values.max():.0f}: bring "
                 f"them into 0 to {_DEEPEST} first"
             )

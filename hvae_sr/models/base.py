@@ -235,7 +235,7 @@ class SuperResolutionModel(
                 `UpscaleOptions`.
 
         Raises:
-            ValueError, PictureError, ModelError: as `Upscaler` does.
+            ValueError, ImageError, ModelError: as `Upscaler` does.
         """
         from hvae_sr.upscaling import Upscaler  # upwards: only this line needs the room above
 
@@ -255,7 +255,7 @@ class SuperResolutionModel(
         target = Path(save_directory).resolve()
         kwargs.pop("config", None)  # `push_to_hub` hands over what is written below anyway
         named = {"model_name": target.name, **(kwargs.pop("model_card_kwargs", None) or {})}
-        with serialization.written_whole(target) as folder:
+        with serialization.atomic_folder(target) as folder:
             if (target / cards.CARD).is_file():
                 shutil.copy(target / cards.CARD, folder)
             elif self._unchanged():

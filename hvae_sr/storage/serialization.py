@@ -332,7 +332,7 @@ def _check_keys(model: nn.Module, file: Any, stored: dict[str, str], path: Path)
 
 
 @contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder; its files replace those in `target` only when the block succeeds.
 
     A kill or a full disk in the middle leaves `target` as it was.

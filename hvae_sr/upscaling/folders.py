@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hvae_sr.errors import PictureError
-from hvae_sr.imaging.files import is_picture
+from hvae_sr.errors import ImageError
+from hvae_sr.imaging.files import is_image
 from hvae_sr.models.base import SuperResolutionModel
-from hvae_sr.upscaling.images import Settings, kept_suffix, made_so, numbered, upscale_file
+from hvae_sr.upscaling.images import Settings, kept_suffix, matches_record, numbered, upscale_file
 
 Status = Literal["written", "done", "kept", "failed"]
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -71,19 +71,19 @@ def plan(source: Path, target: Path, samples: int = 1) -> Plan:
     inside the source is not read.
 
     Raises:
-        PictureError: when the folders are one or the source lies in the target, when two
+        ImageError: when the folders are one or the source lies in the target, when two
             pictures would become one file, or when there is no picture.
     """
     if not source.is_dir():
-        raise PictureError(f"{source} is no folder")
+        raise ImageError(f"{source} is no folder")
     if target.exists() and not target.is_dir():
-        raise PictureError(f"{target} is a file: name a folder for the upscaled pictures")
+        raise ImageError(f"{target} is a file: name a folder for the upscaled pictures")
     if source.resolve().is_relative_to(target.resolve()):
-        raise PictureError(f"{target} holds the pictures to be read: name another output folder")
+        raise ImageError(f"{target} holds the pictures to be read: name another output folder")
     entries = list(_entries(source, target.resolve()))
-    found = [path for path in entries if is_picture(path)]
+    found = [path for path in entries if is_image(path)]
     if not found:
-        raise PictureError(f"{source} holds no picture in a format read here")
+        raise ImageError(f"{source} holds no picture in a format read here")
     names = _names(found, source)
     jobs = [
         Job(path, numbered(target / name, samples)) for path, name in zip(found, names, strict=True)
@@ -92,11 +92,11 @@ def plan(source: Path, target: Path, samples: int = 1) -> Plan:
     for job in jobs:
         for path in job.targets:
             if path in owners:
-                raise PictureError(
+                raise ImageError(
                     f"{owners[path]} and {job.source} would both become {path}: rename one"
                 )
             owners[path] = job.source
-    return Plan(jobs, [path for path in entries if not is_picture(path)])
+    return Plan(jobs, [path for path in entries if not is_image(path)])
 
 
 def upscale_folder(
@@ -121,7 +121,7 @@ def upscale_folder(
         progress: called after each picture with its outcome and the number of pictures.
 
     Raises:
-        PictureError: see `plan`; also when the disk is full.
+        ImageError: see `plan`; also when the disk is full.
     """
     settings = settings or Settings()
     todo = plan(source, target, settings.samples)
@@ -144,7 +144,7 @@ def _run(
     overwrite: bool,
 ) -> Outcome:
     try:
-        ours = made_so(job.source, job.targets, model, settings)
+        ours = matches_record(job.source, job.targets, model, settings)
         if len(ours) == len(job.targets):
             return Outcome(job.source, "done")
         foreign = [p for p in job.targets if os.path.lexists(p) and p not in ours]
@@ -153,10 +153,10 @@ def _run(
             return Outcome(job.source, "kept", reason)
         folder = job.targets[0].parent
         if not folder.resolve().is_relative_to(root.resolve()):
-            raise PictureError(f"{folder} leads out of {root}: remove that link")
+            raise ImageError(f"{folder} leads out of {root}: remove that link")
         folder.mkdir(parents=True, exist_ok=True)
         upscale_file(job.source, job.targets, model, seeded)
-    except (PictureError, OSError) as error:
+    except (ImageError, OSError) as error:
         cause = error.__cause__ or error
         if isinstance(cause, OSError) and cause.errno in FULL:
             raise  # so would all others

@@ -25,7 +25,7 @@ class Enlarger:
 
     Raises:
         MovieError: when the result would be too large.
-        PictureError: when three passes of the model do not reach `size`.
+        ImageError: when three passes of the model do not reach `size`.
     """
 
     def __init__(

@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from hvae_sr.errors import PictureError
-from hvae_sr.imaging.files import file_record, holdable, open_picture, save_picture
+from hvae_sr.errors import ImageError
+from hvae_sr.imaging.files import file_record, open_image, save_image, to_supported_mode
 from hvae_sr.imaging.pixels import join, split
 from hvae_sr.imaging.video import CONTAINERS, is_movie
 from hvae_sr.models.base import SuperResolutionModel
@@ -36,7 +36,7 @@ class Settings:
         dtype: what the model computes in: float32, bfloat16 or float16.
         size: (width, height) to fit into. The model runs until the picture is at least that
             large, at most three times, then Lanczos resampling shrinks it.
-        quality: of lossy files, see `save_picture`.
+        quality: of lossy files, see `save_image`.
 
     Raises:
         ValueError: for fewer than one sample, a negative temperature, or a quality out of range.
@@ -73,13 +73,13 @@ class Settings:
         return replace(self, seed=secrets.randbelow(2**31))
 
 
-def upscale_picture(
+def upscale_image(
     image: Image.Image, model: SuperResolutionModel, settings: Settings
 ) -> list[Image.Image]:
     """A picture of any mode -> `settings.samples` larger ones.
 
     Raises:
-        PictureError: when three passes do not reach the size.
+        ImageError: when three passes do not reach the size.
         ValueError: when a model with one answer is asked for several.
     """
     options: dict[str, Any] = {
@@ -96,7 +96,7 @@ def upscale_picture(
     target = fitted(*image.size, settings.size)
     needed = passes(*image.size, target, model.scale)
     if needed == 0 and settings.samples > 1:
-        raise PictureError(
+        raise ImageError(
             f"the picture is {image.width}x{image.height}, no smaller than {target[0]}x{target[1]}:"
             " nothing is left to draw, ask for one sample"
         )
@@ -114,34 +114,36 @@ def upscale_file(
     """Upscale one picture file into one file per sample, each with a record of its making.
 
     Args:
-        source: see `open_picture`.
+        source: see `open_image`.
         targets: as many paths as there are samples; existing files are replaced.
 
     Raises:
-        PictureError: in one sentence, for what cannot be read, held by the format, or written.
+        ImageError: in one sentence, for what cannot be read, held by the format, or written.
     """
-    image = open_picture(source)
+    image = open_image(source)
     for target in targets:
-        holdable(image, target)  # a format without transparency is refused before the long work
+        to_supported_mode(
+            image, target
+        )  # a format without transparency is refused before the long work
     settings = settings.drawn()
-    answers = upscale_picture(image, model, settings)
+    answers = upscale_image(image, model, settings)
     for record, answer, target in zip(
         records(source, model, settings), answers, targets, strict=True
     ):
-        save_picture(answer, target, record=record, quality=settings.quality)
+        save_image(answer, target, record=record, quality=settings.quality)
 
 
 def records(source: Path, model: SuperResolutionModel, settings: Settings) -> list[dict[str, Any]]:
     """What is written into each sample's file: enough to make it again.
 
     Raises:
-        PictureError: when the source cannot be read.
+        ImageError: when the source cannot be read.
     """
     try:
         with source.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     except OSError as error:
-        raise PictureError(f"{source.name} cannot be read: {error.strerror}") from error
+        raise ImageError(f"{source.name} cannot be read: {error.strerror}") from error
     shared = {
         "model": model.name,
         "revision": model.revision,
@@ -159,7 +161,7 @@ def records(source: Path, model: SuperResolutionModel, settings: Settings) -> li
     return [{**shared, "sample": index + 1} for index in range(settings.samples)]
 
 
-def made_so(
+def matches_record(
     source: Path, targets: Sequence[Path], model: SuperResolutionModel, settings: Settings
 ) -> list[Path]:
     """Those of the targets that were made from this source, by this model, with these settings.

@@ -15,17 +15,17 @@ from torch import Tensor
 
 from hvae_sr.degradations import Degradation, get_degradation
 from hvae_sr.degradations.linear import CONSISTENT
-from hvae_sr.errors import ModelError, PictureError
+from hvae_sr.errors import ImageError, ModelError
 from hvae_sr.hub import bundled, load
 from hvae_sr.imaging import pixels
 from hvae_sr.imaging.decoding import LARGEST_FILE
 from hvae_sr.imaging.files import (
-    check_free,
     check_target,
-    holdable,
-    open_picture,
+    ensure_writable,
+    open_image,
     read_record,
-    save_picture,
+    save_image,
+    to_supported_mode,
 )
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.upscaling.images import Settings
@@ -55,7 +55,7 @@ class Shrunk:
         version: of the package that wrote this.
 
     Raises:
-        PictureError: for values that `shrink` never writes; a record may come from anyone.
+        ImageError: for values that `shrink` never writes; a record may come from anyone.
     """
 
     degradation: str
@@ -87,10 +87,10 @@ class Shrunk:
         """Check what `read_record` found in a picture.
 
         Raises:
-            PictureError: for a picture that `shrink` did not make, and a damaged record.
+            ImageError: for a picture that `shrink` did not make, and a damaged record.
         """
         if record is None or record.get("action") != "shrink":
-            raise PictureError(
+            raise ImageError(
                 "this picture was not made by `hvae-sr shrink`: enlarge it with `hvae-sr upscale`"
             )
         missing = [field.name for field in fields(cls) if field.name not in record]
@@ -99,7 +99,7 @@ class Shrunk:
         return cls(**{field.name: record[field.name] for field in fields(cls)})
 
     def to_record(self) -> dict[str, Any]:
-        """JSON for `save_picture`; `parse` reads it back."""
+        """JSON for `save_image`; `parse` reads it back."""
         return {"action": "shrink", **asdict(self)}
 
     @property
@@ -144,7 +144,7 @@ def shrink(
 
     Raises:
         ModelError: for a model of LR images, which has no degradation.
-        PictureError: for an original too large to be restored.
+        ImageError: for an original too large to be restored.
     """
     degradation = by if isinstance(by, Degradation) else _degradation(by)
     hr, rest = pixels.split(image)
@@ -189,7 +189,7 @@ def restore(
             lossy codec `small` is the decoded picture, with the codec's errors in it.
 
     Raises:
-        PictureError: when the picture has not the size its record says.
+        ImageError: when the picture has not the size its record says.
         ModelError: for a model of another scale or degradation.
         ValueError: as `model.upscale`.
     """
@@ -209,12 +209,12 @@ def check_fit(lr: Tensor, model: SuperResolutionModel, shrunk: Shrunk) -> None:
     """Refuse a small picture (1, 3, h, w), a model and a record that do not belong together.
 
     Raises:
-        PictureError: when the picture has not the size its record says.
+        ImageError: when the picture has not the size its record says.
         ModelError: for a model of another scale or degradation.
     """
     height, width = lr.shape[-2:]
     if (width, height) != shrunk.size:
-        raise PictureError(
+        raise ImageError(
             f"a {shrunk.width}x{shrunk.height} picture shrunk by {shrunk.scale} is "
             f"{shrunk.size[0]}x{shrunk.size[1]}, but this one is {width}x{height}: it was edited "
             "since, so enlarge it with `hvae-sr upscale`"
@@ -248,14 +248,14 @@ def shrink_file(
         overwrite: replace an existing target.
 
     Raises:
-        PictureError: in one sentence, for files and choices that cannot be.
+        ImageError: in one sentence, for files and choices that cannot be.
     """
     chosen = codec_quality(target, quality, lossless)
-    check_free(target, overwrite)
-    small, shrunk = shrink(open_picture(source), model)
+    ensure_writable(target, overwrite)
+    small, shrunk = shrink(open_image(source), model)
     if small.mode.startswith("I") and check_target(target) != "PNG":
-        raise PictureError(f"{source.name} has 16 bits a pixel, which only PNG keeps: use .png")
-    save_picture(small, target, record=shrunk.to_record(), quality=chosen)
+        raise ImageError(f"{source.name} has 16 bits a pixel, which only PNG keeps: use .png")
+    save_image(small, target, record=shrunk.to_record(), quality=chosen)
     return shrunk
 
 
@@ -282,17 +282,19 @@ def restore_file(
         overwrite: replace an existing target.
 
     Raises:
-        PictureError: in one sentence, for files that `shrink` did not make.
+        ImageError: in one sentence, for files that `shrink` did not make.
         ModelError: when the model does not fit, or is not bundled.
     """
     check_target(target)
-    check_free(target, overwrite)
-    small = open_picture(source)
+    ensure_writable(target, overwrite)
+    small = open_image(source)
     try:
         shrunk = Shrunk.parse(read_record(small))
-    except PictureError as error:
-        raise PictureError(f"{source.name}: {error}") from error
-    holdable(small, target)  # a format without transparency is refused before the long work
+    except ImageError as error:
+        raise ImageError(f"{source.name}: {error}") from error
+    to_supported_mode(
+        small, target
+    )  # a format without transparency is refused before the long work
     if model is None:
         model = load(_named_model(shrunk), device=device)
     if model.name == shrunk.model and model.revision != shrunk.revision:
@@ -321,27 +323,27 @@ def restore_file(
         "consistent": consistent,
         "version": __version__,
     }
-    save_picture(answer, target, record=record)
+    save_image(answer, target, record=record)
     return shrunk
 
 
 def codec_quality(target: Path, quality: int | None, lossless: bool) -> int | None:
-    """The quality for `save_picture` that a user's wishes come to.
+    """The quality for `save_image` that a user's wishes come to.
 
     Raises:
-        PictureError: for a suffix other than .png, .webp and .avif, and wishes against each other.
+        ImageError: for a suffix other than .png, .webp and .avif, and wishes against each other.
     """
     codec = check_target(target)
     if codec not in CODECS:
-        raise PictureError(f"{target.name}: small pictures are stored as .png, .webp or .avif")
+        raise ImageError(f"{target.name}: small pictures are stored as .png, .webp or .avif")
     if quality is not None and (lossless or codec == "PNG"):
-        raise PictureError(f"{target.name} is to be lossless, which has no quality: leave it out")
+        raise ImageError(f"{target.name} is to be lossless, which has no quality: leave it out")
     if codec == "PNG":
         return None
     if not lossless:
         return QUALITY if quality is None else quality
     if codec == "AVIF":
-        raise PictureError("AVIF is written with losses here: use .webp or .png for --lossless")
+        raise ImageError("AVIF is written with losses here: use .webp or .png for --lossless")
     return 100
 
 
@@ -398,5 +400,5 @@ def _one_last(hr: Tensor, size: int, dim: int) -> Tensor:
     return torch.cat([kept, repeated.mean(dim=dim, keepdim=True)], dim=dim)
 
 
-def _refused(reason: str) -> PictureError:
-    return PictureError(f"the record of this picture cannot be used: {reason}")
+def _refused(reason: str) -> ImageError:
+    return ImageError(f"the record of this picture cannot be used: {reason}")

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.nn.footprint import Footprint
 from hvae_sr.nn.windows import RAMP, Window, smallest_tile, windows
 
@@ -118,7 +118,7 @@ def upscaled(
 
     Raises:
         ValueError: when `tile` is too small for the network.
-        PictureError: when memory runs out even with the smallest tile.
+        ImageError: when memory runs out even with the smallest tile.
     """
     plan = _plan(lr, samples, tile, multiple, footprint)
     while (
@@ -157,7 +157,7 @@ def _smaller(plan: Plan, longest: int, least: int) -> Plan:
         return Plan(plan.tile, plan.answers // 2)
     tile = min(plan.tile, longest)
     if tile <= least:
-        raise PictureError(
+        raise ImageError(
             f"memory ran out even with tiles of {tile} pixels: close other programs, or use a "
             "smaller model or another device"
         )

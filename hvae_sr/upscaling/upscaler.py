@@ -87,7 +87,7 @@ class Upscaler:
         Raises:
             ValueError: for arguments out of range, several outputs asked of a deterministic model,
                 or consistency with a degradation that is not linear.
-            PictureError: when not even the smallest tile fits in memory.
+            ImageError: when not even the smallest tile fits in memory.
             ModelError: when the network gives values that are not finite.
         """
         options = self.options.changed(changes)

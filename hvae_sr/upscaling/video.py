@@ -59,10 +59,10 @@ def upscale_movie(
         MovieError: in one sentence, for a source that is damaged, cut short, interlaced,
             transparent, HDR, of more than 8 bits or too large; for a stream the container cannot
             hold; and when the target cannot be written.
-        PictureError: when three passes do not reach the size.
+        ImageError: when three passes do not reach the size.
         ValueError: when a temperature is given to a model with one answer.
     """
-    from hvae_sr.imaging.files import written_whole
+    from hvae_sr.imaging.files import atomic_write
     from hvae_sr.imaging.video import reading, threads, writing
     from hvae_sr.storage.serialization import sync
     from hvae_sr.upscaling.frames import Enlarger
@@ -101,6 +101,6 @@ def upscale_movie(
         sync(scratch)
 
     try:
-        written_whole(target, write)
+        atomic_write(target, write)
     except OSError as error:
         raise MovieError(f"{target} could not be written: {error.strerror}") from error
