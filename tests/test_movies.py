@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -500,10 +501,11 @@ def test_an_interrupted_run_leaves_neither_file_nor_thread(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, write: Callable[[Path], None]) -> None:
-        write(Path("/dev/full"))
+    @contextmanager
+    def full(path: Path) -> Iterator[Path]:
+        yield Path("/dev/full")
 
-    monkeypatch.setattr("hvae_sr.imaging.files.atomic_write", full)
+    monkeypatch.setattr("hvae_sr.upscaling.video.atomic_write", full)
     source = make(tmp_path / "in.mp4")
     with pytest.raises(MovieError, match=r"out\.mkv could not be written: No space left"):
         upscale_movie(source, tmp_path / "out.mkv", Nearest())

@@ -2,9 +2,8 @@
 
 import json
 import os
-import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
+from hvae_sr.atomic import atomic_write
 from hvae_sr.errors import ImageError
 from hvae_sr.imaging import decoders
 from hvae_sr.imaging.budget import Budget
@@ -140,7 +140,8 @@ def save_image(
     with encodable(image, str(path)):
         image = to_supported_mode(image, path)
         options = {**_encoding(kind, quality), **_metadata(image, kind, record)}
-        atomic_write(path, lambda scratch: _write(image, scratch, kind, options))
+        with atomic_write(path) as scratch:
+            image.save(scratch, format=kind, **options)
 
 
 @contextmanager
@@ -170,16 +171,6 @@ def encodable(image: Image.Image, name: str) -> Iterator[None]:
         ) from error
 
 
-def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a scratch file beside `path`, then rename it; nothing is left on failure."""
-    scratch = path.with_name(f".{uuid.uuid4().hex}.partial")
-    try:
-        write(scratch)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 def read_record(image: Image.Image) -> dict[str, Any] | None:
     """The record `save_image` wrote, or None for other people's pictures and damaged records."""
     try:
@@ -201,13 +192,6 @@ def file_record(path: Path) -> dict[str, Any] | None:
                 return read_record(image)
     except Exception:  # a hostile file makes Pillow raise nearly anything
         return None
-
-
-def _write(image: Image.Image, scratch: Path, kind: str, options: dict[str, Any]) -> None:
-    with scratch.open("xb") as file:
-        image.save(file, format=kind, **options)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _encoding(kind: str, quality: int | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from hvae_sr.atomic import atomic_folder
 from hvae_sr.degradations import SCALES, get_degradation
 from hvae_sr.errors import ModelError
 from hvae_sr.models.registry import BASES, MODELS, described_by, find
@@ -255,7 +256,7 @@ class SuperResolutionModel(
         target = Path(save_directory).resolve()
         kwargs.pop("config", None)  # `push_to_hub` hands over what is written below anyway
         named = {"model_name": target.name, **(kwargs.pop("model_card_kwargs", None) or {})}
-        with serialization.atomic_folder(target) as folder:
+        with atomic_folder(target) as folder:
             if (target / cards.CARD).is_file():
                 shutil.copy(target / cards.CARD, folder)
             elif self._unchanged():

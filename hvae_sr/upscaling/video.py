@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hvae_sr.atomic import atomic_write
 from hvae_sr.errors import MovieError
 from hvae_sr.version import __version__
 
@@ -62,9 +63,7 @@ def upscale_movie(
         ImageError: when three passes do not reach the size.
         ValueError: when a temperature is given to a model with one answer.
     """
-    from hvae_sr.imaging.files import atomic_write
     from hvae_sr.imaging.video import reading, threads, writing
-    from hvae_sr.storage.serialization import sync
     from hvae_sr.upscaling.frames import Enlarger
 
     source, target = Path(source), Path(target)
@@ -90,17 +89,14 @@ def upscale_movie(
         "version": __version__,
     }
 
-    def write(scratch: Path) -> None:
+    try:
         with (
+            atomic_write(target) as scratch,
             reading.opened(source) as movie,
             writing.Writer(scratch, target, movie, facts, enlarger.size) as writer,
         ):
             writer.note("hvae_sr " + json.dumps(record, separators=(",", ":")))
             frames = reading.items(movie, facts, list(writer.copies), source)
             threads.run(frames, enlarger, writer.write)
-        sync(scratch)
-
-    try:
-        atomic_write(target, write)
     except OSError as error:
         raise MovieError(f"{target} could not be written: {error.strerror}") from error
