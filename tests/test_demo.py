@@ -23,7 +23,8 @@ from hvae_sr.demo.examples import SIDE, photographs
 from hvae_sr.hub import bundled
 from hvae_sr.imaging import pixels
 from hvae_sr.imaging.files import file_record
-from hvae_sr.upscaling.images import Settings, matches_record
+from hvae_sr.upscaling import UpscaleOptions
+from hvae_sr.upscaling.records import matches_record, records
 
 Upscale = Callable[..., tuple]
 
@@ -99,10 +100,10 @@ def test_downloads_record_how_they_were_made(upscale: Upscale, small: Path) -> N
     choices = {"num_samples": 2, "temperature": 0.8, "seed": 7, "consistent": True}
     (before, _), _, several, *_, download = upscale(small, **choices)
     model = load(shared.FIRST)
-    settings = Settings(samples=2, temperature=0.8, seed=7, consistent=True)
+    options = UpscaleOptions(num_samples=2, temperature=0.8, seed=7, consistent=True)
     samples = [Path(each["image"]) for each in several]
     # the command line takes them for its own, so `hvae-sr upscale` would make them again
-    assert matches_record(small, samples, model, settings) == samples
+    assert all(map(matches_record, samples, records(small, model, options)))
     record = file_record(Path(download))
     assert record is not None
     assert (record["model"], record["revision"]) == (shared.FIRST, model.revision)

@@ -16,14 +16,8 @@ from PIL.ExifTags import Base
 from hvae_sr.errors import ImageError
 from hvae_sr.imaging import files
 from hvae_sr.imaging.decoding import Request, decode
-from hvae_sr.imaging.files import (
-    LONGEST_RECORD,
-    file_record,
-    is_image,
-    open_image,
-    read_record,
-    save_image,
-)
+from hvae_sr.imaging.files import file_record, is_image, open_image, save_image
+from hvae_sr.imaging.metadata import LONGEST_RECORD, read_record
 from hvae_sr.imaging.pixels import to_image, to_tensor
 from hvae_sr.upscaling.sizes import fitted, parse_size, passes
 

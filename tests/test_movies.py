@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hvae_sr.errors import MovieError
 from hvae_sr.imaging.video import is_movie, reading, threads
+from hvae_sr.upscaling import UpscaleOptions, Upscaler
 from hvae_sr.upscaling.video import upscale_movie
 
 BUNNY = Path(__file__).parents[2] / "shared" / "data" / "video" / "bigbuckbunny.mp4"
@@ -199,7 +200,7 @@ def test_the_picture_is_the_models(tmp_path: Path) -> None:
 
 def test_sound_subtitles_chapters_and_tags_are_copied(tmp_path: Path) -> None:
     source, target = rich(tmp_path / "in.mkv"), tmp_path / "out.mkv"
-    upscale_movie(source, target, Nearest(), seed=3)
+    upscale_movie(source, target, Nearest(), UpscaleOptions(seed=3))
     assert packets(target) == packets(source)
     assert len(packets(source)) == 3
     with av.open(str(source)) as before, av.open(str(target)) as after:
@@ -213,7 +214,7 @@ def test_sound_subtitles_chapters_and_tags_are_copied(tmp_path: Path) -> None:
         assert [c["metadata"] for c in after.chapters()] == [{"title": "Start"}]
         assert after.metadata["title"] == "A film"
         record = json.loads(after.metadata["COMMENT"].removeprefix("hvae_sr "))
-        assert (record["model"], record["seed"], record["scale"]) == ("Nearest", 3, 2)
+        assert (record["model"], record["seed"], record["scale"]) == ("Nearest", None, 2)
 
 
 def test_a_picture_that_starts_after_the_sound_stays_so(tmp_path: Path) -> None:
@@ -303,7 +304,12 @@ def test_size_fits_the_frames_into_a_box(
     tmp_path: Path, size: tuple[int, int], wanted: tuple[int, int], seen: int
 ) -> None:
     model = Watching()
-    upscale_movie(make(tmp_path / "in.mp4", STEADY[:2]), tmp_path / "out.mp4", model, size=size)
+    upscale_movie(
+        make(tmp_path / "in.mp4", STEADY[:2]),
+        tmp_path / "out.mp4",
+        model,
+        UpscaleOptions(size=size),
+    )
     assert [(f.width, f.height) for f in frames(tmp_path / "out.mp4")] == [wanted] * 2
     assert len(model.seen) == 2 * seen
 
@@ -342,18 +348,18 @@ def test_mirroring_is_applied_to_the_pixels(tmp_path: Path) -> None:
 def test_a_still_movie_does_not_flicker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = shaken(tiny_hvae(2), 0.3)
     made: list[Tensor] = []
-    upscale = type(model).upscale
+    images = Upscaler.images
 
-    def watched(self: Any, picture: Any, **options: Any) -> Any:
-        made.append(upscale(self, picture, **options))
+    def watched(self: Any, image: Any) -> Any:
+        made.append(images(self, image))
         return made[-1]
 
-    monkeypatch.setattr(type(model), "upscale", watched)
+    monkeypatch.setattr(Upscaler, "images", watched)
     source = make(tmp_path / "in.mkv", STEADY[:4], codec="ffv1", picture=lambda index: blobs(0))
-    upscale_movie(source, tmp_path / "out.mp4", model, temperature=0.8, seed=1)
+    upscale_movie(source, tmp_path / "out.mp4", model, UpscaleOptions(temperature=0.8, seed=1))
     assert len(made) == 4
     assert all(torch.equal(picture, made[0]) for picture in made)
-    upscale_movie(source, tmp_path / "out.mp4", model, temperature=0.8, seed=2)
+    upscale_movie(source, tmp_path / "out.mp4", model, UpscaleOptions(temperature=0.8, seed=2))
     assert not torch.equal(made[-1], made[0])
 
 

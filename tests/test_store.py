@@ -15,10 +15,19 @@ from hvae_sr import cli
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import DataError, ImageError, ModelError
 from hvae_sr.evaluation import codecs
-from hvae_sr.imaging.files import LARGEST_FILE, open_image, read_record, save_image
+from hvae_sr.imaging.decoding import LARGEST_FILE
+from hvae_sr.imaging.files import open_image, save_image
+from hvae_sr.imaging.metadata import read_record
 from hvae_sr.imaging.pixels import to_image, to_tensor
-from hvae_sr.upscaling import rescale
-from hvae_sr.upscaling.rescale import Shrunk, restore, restore_file, shrink, shrink_file
+from hvae_sr.upscaling import UpscaleOptions, Upscaler
+from hvae_sr.upscaling.rescale import (
+    Shrunk,
+    restore,
+    restore_file,
+    restoring,
+    shrink,
+    shrink_file,
+)
 
 SIZES = [(1, 1), (5, 7), (33, 21), (24, 12)]
 NAMES = ["area", "bicubic", "gaussian", "gaussian_corner"]
@@ -135,7 +144,7 @@ def test_the_small_picture_is_the_models_own_degradation(name):
 def test_a_consistent_answer_shrinks_to_what_was_stored(size, name):
     model = tiny_cnn(degradation=name).eval()
     small, shrunk = shrink(to_image(random_pictures(3, size[1], size[0])), model)
-    again, _ = shrink(restore(small, model, shrunk, consistent=True), model)
+    again, _ = shrink(restore(small, model, shrunk, UpscaleOptions(consistent=True)), model)
     assert np.abs(levels(again) - levels(small)).max() <= 1
 
 
@@ -150,7 +159,8 @@ def test_without_consistency_an_untrained_model_shrinks_to_something_else():
 def test_a_seed_names_the_restored_picture():
     model = tiny_hvae().eval()
     small, shrunk = shrink(photo(21, 13), model)
-    one, same, other = (restore(small, model, shrunk, temperature=1.0, seed=s) for s in (1, 1, 2))
+    warm = [UpscaleOptions(temperature=1.0, seed=seed) for seed in (1, 1, 2)]
+    one, same, other = (restore(small, model, shrunk, options) for options in warm)
     assert np.array_equal(levels(one), levels(same))
     assert not np.array_equal(levels(one), levels(other))
 
@@ -160,10 +170,10 @@ def test_a_drawn_seed_is_recorded_and_repeats_the_picture(tmp_path):
     photo(21, 13).save(tmp_path / "in.png")
     small, one, again = (tmp_path / f"{name}.png" for name in ("small", "one", "again"))
     shrink_file(tmp_path / "in.png", small, model)
-    restore_file(small, one, model, temperature=1.0)
+    restore_file(small, one, model, UpscaleOptions(temperature=1.0))
     record = read_record(open_image(one))
     assert record is not None
-    restore_file(small, again, model, temperature=1.0, seed=record["seed"])
+    restore_file(small, again, model, UpscaleOptions(temperature=1.0, seed=record["seed"]))
     assert again.read_bytes() == one.read_bytes()
 
 
@@ -225,7 +235,7 @@ def test_hostile_records_are_one_short_sentence(changes, tmp_path, monkeypatch):
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a model ran on a hostile record")
 
-    monkeypatch.setattr(Nearest, "upscale", never)
+    monkeypatch.setattr(Upscaler, "images", never)
     path = tmp_path / "hostile.png"
     save_image(shrink(photo(7, 5), Nearest())[0], path, record=valid_record(**changes))
     with pytest.raises(ImageError) as caught:
@@ -257,7 +267,7 @@ def test_a_small_picture_that_was_turned_since_is_refused():
     file = io.BytesIO()
     small.save(file, "PNG", exif=exif)
     with pytest.raises(ImageError, match="edited"):
-        restore(Image.open(file), Nearest(), shrunk, consistent=True)
+        restore(Image.open(file), Nearest(), shrunk, UpscaleOptions(consistent=True))
 
 
 @pytest.mark.parametrize("record", [None, {}, {"action": "upscale", "model": "x"}])
@@ -276,7 +286,7 @@ def test_a_model_of_another_task_is_refused(model):
 
 
 def test_no_picture_makes_anyone_download_a_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(rescale, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(restoring, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     path = tmp_path / "lure.png"
     record = valid_record(model="some-one/model")
     save_image(shrink(photo(7, 5), Nearest())[0], path, record=record)

@@ -1,15 +1,18 @@
 """`hvae-sr shrink`, `restore` and `codecs`: pictures stored coarsely, and what that is worth."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from hvae_sr.cli.app import Device, Seed, app
+from hvae_sr.cli.upscale import DEFAULT_MODEL, DecodeOption, Dtype, Temperature, Tile
+
+if TYPE_CHECKING:
+    from hvae_sr.nn.latents import Decode
 
 ModelOption = Annotated[str, typer.Option(help="Bundled name, folder, or owner/name.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace an existing output.")]
-MODEL = "photo-cnn-x4"
 SMALL = ".small"
 
 
@@ -22,7 +25,7 @@ def shrink(
             metavar="OUTPUT", help="A .png, .webp or .avif; INPUT.small.webp if absent."
         ),
     ] = None,
-    model: ModelOption = MODEL,
+    model: ModelOption = DEFAULT_MODEL,
     kind: Annotated[
         str | None, typer.Option("--format", help="png, webp or avif, where OUTPUT is absent.")
     ] = None,
@@ -58,37 +61,44 @@ def restore(
     model: Annotated[
         str | None, typer.Option(help="Another model of the same degradation than the noted one.")
     ] = None,
-    temperature: Annotated[
-        float, typer.Option(help="0: best guess; 1: latents at full scale.")
-    ] = 0.0,
+    temperature: Temperature = None,
     seed: Seed = None,
+    decode: DecodeOption = None,
     consistent: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            help="Project onto the pictures that shrink to INPUT. After a lossy codec that is "
-            "INPUT as decoded, its artefacts included."
+            help="Project onto the images that shrink to INPUT. After a lossy codec that is "
+            "INPUT as decoded, its artefacts included.",
+            show_default="no-consistent",
         ),
-    ] = False,
-    tile: Annotated[int | None, typer.Option(help="Side of the tiles, in small pixels.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    ] = None,
+    tile: Tile = None,
+    dtype: Dtype = None,
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
     """Bring a picture made by `shrink` back, at the exact size of its original."""
     from hvae_sr.hub import load
+    from hvae_sr.upscaling import UpscaleOptions
     from hvae_sr.upscaling.rescale import restore_file
 
+    options = UpscaleOptions().changed(
+        {
+            "temperature": temperature,
+            "seed": seed,
+            "decode": cast("Decode | None", decode),
+            "consistent": consistent,
+            "tile": tile,
+            "dtype": dtype,
+        }
+    )
     if target is None:
         target = source.with_name(f"{source.stem.removesuffix(SMALL)}.restored.png")
     shrunk = restore_file(
         source,
         target,
         None if model is None else load(model, device=device),
-        temperature=temperature,
-        seed=seed,
-        consistent=consistent,
-        tile=tile,
-        dtype=dtype,
+        options,
         device=device,
         overwrite=overwrite,
     )
@@ -101,7 +111,7 @@ def restore(
 @app.command()
 def codecs(
     data: Annotated[Path, typer.Option(help="A folder of photographs.")],
-    model: ModelOption = MODEL,
+    model: ModelOption = DEFAULT_MODEL,
     limit: Annotated[int | None, typer.Option(help="Only the first so many pictures.")] = None,
     device: Device = "cpu",
 ) -> None:

@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 
 from hvae_sr.errors import DataError
 from hvae_sr.evaluation.metrics import planes, psnr, valid_ssim
-from hvae_sr.imaging.files import encodable, open_image, read_record, save_image
+from hvae_sr.imaging.files import encodable, open_image, save_image
+from hvae_sr.imaging.metadata import read_record
 from hvae_sr.imaging.pixels import to_image, to_tensor
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge

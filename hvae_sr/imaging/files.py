@@ -1,6 +1,5 @@
-"""Picture files: opened with limits, saved whole or not at all, with a record of their making."""
+"""Image files: opened with limits, saved whole or not at all, with a record of their making."""
 
-import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -8,32 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
-from PIL.ExifTags import IFD, Base
+from PIL import Image
 
 from hvae_sr.atomic import atomic_write
 from hvae_sr.errors import ImageError
 from hvae_sr.imaging import decoders
 from hvae_sr.imaging.budget import Budget
-from hvae_sr.imaging.decoding import AVIF, FORMATS, LARGEST_FILE, Request
-from hvae_sr.imaging.metadata import metadata
-from hvae_sr.imaging.pixels import eight_bits
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm") + (
-    (".avif",) if AVIF else ()
-)
-
-WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF")
-WITH_DEPTH = ("PNG", "TIFF", "PPM")  # of 16 bits, in greyscale
-QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
-
-XMP = 0x02BC  # the TIFF tag
-PREFIX = "hvae_sr "
-LONGEST_RECORD = 2**14  # characters
+from hvae_sr.imaging.decoding import FORMATS, LARGEST_FILE, Request
+from hvae_sr.imaging.formats import SUFFIXES, check_target, quality_options, to_supported_mode
+from hvae_sr.imaging.metadata import encoder_options, read_record
 
 
 def is_image(path: Path) -> bool:
-    """Whether a path is a file whose suffix names a picture format that is read here."""
+    """Whether a path is a file whose suffix names an image format that is read here."""
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
@@ -61,18 +47,15 @@ def open_image(
     return decoded.image()
 
 
-def check_target(path: Path) -> str:
-    """The format that a path's suffix names.
-
-    Raises:
-        ImageError: when no format written here has that suffix.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ImageError(
-            f"{path.name}: cannot write {path.suffix!r}, use one of {', '.join(SUFFIXES)}"
-        )
-    return Image.registered_extensions()[suffix]
+def file_record(path: Path) -> dict[str, Any] | None:
+    """`read_record` of a file, whose pixels are not decoded; None also when it is no picture."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                return read_record(image)
+    except Exception:  # a hostile file makes Pillow raise nearly anything
+        return None
 
 
 def ensure_writable(path: Path, overwrite: bool) -> None:
@@ -85,29 +68,6 @@ def ensure_writable(path: Path, overwrite: bool) -> None:
         raise ImageError(f"{path} exists: add --overwrite to replace it")
     if not path.parent.is_dir():
         raise ImageError(f"{path.parent} is no folder: make it first")
-
-
-def to_supported_mode(image: Image.Image, path: Path) -> Image.Image:
-    """The picture in a mode that the format of this path can hold.
-
-    Greyscale of more than 8 bits is rounded to them where there is no room for more; an alpha
-    channel that is opaque everywhere is dropped where there is none.
-
-    Raises:
-        ImageError: for transparency in a format without it.
-    """
-    kind = check_target(path)
-    if image.mode.startswith("I") or image.mode == "F":
-        return image if kind in WITH_DEPTH and image.mode != "F" else eight_bits(image)
-    if not image.has_transparency_data or kind in WITH_ALPHA:
-        return image
-    if image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-        raise ImageError(
-            f"{path.name} cannot hold transparency: use {', '.join(WITH_ALPHA)} instead"
-        )
-    opaque = image.convert("L" if image.mode == "LA" else "RGB")
-    opaque.info.pop("transparency", None)
-    return opaque
 
 
 def save_image(
@@ -139,7 +99,7 @@ def save_image(
     kind = check_target(path)
     with encodable(image, str(path)):
         image = to_supported_mode(image, path)
-        options = {**_encoding(kind, quality), **_metadata(image, kind, record)}
+        options = {**quality_options(kind, quality), **encoder_options(image, kind, record)}
         with atomic_write(path) as scratch:
             image.save(scratch, format=kind, **options)
 
@@ -169,63 +129,3 @@ def encodable(image: Image.Image, name: str) -> Iterator[None]:
             f"{name} could not be written, its format does not hold this picture of "
             f"{image.width}x{image.height} pixels ({error}): use PNG or TIFF"
         ) from error
-
-
-def read_record(image: Image.Image) -> dict[str, Any] | None:
-    """The record `save_image` wrote, or None for other people's pictures and damaged records."""
-    try:
-        text = image.getexif().get(Base.ProcessingSoftware)
-        if not isinstance(text, str) or not text.startswith(PREFIX) or len(text) > LONGEST_RECORD:
-            return None
-        record = json.loads(text.removeprefix(PREFIX))
-    except Exception:  # a hostile EXIF block makes Pillow raise nearly anything
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def file_record(path: Path) -> dict[str, Any] | None:
-    """`read_record` of a file, whose pixels are not decoded; None also when it is no picture."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                return read_record(image)
-    except Exception:  # a hostile file makes Pillow raise nearly anything
-        return None
-
-
-def _encoding(kind: str, quality: int | None) -> dict[str, Any]:
-    if quality is not None and not 1 <= quality <= 100:
-        raise ImageError(f"quality is {quality}: use 1 to 100")
-    if kind not in QUALITY:
-        return {}
-    return {
-        "quality": quality or QUALITY[kind],
-        **({"lossless": True} if kind == "WEBP" and quality == 100 else {}),
-    }
-
-
-def _metadata(image: Image.Image, kind: str, record: dict[str, Any] | None) -> dict[str, Any]:
-    """Options of Pillow's encoders for what the picture carries beside its pixels."""
-    kept = metadata(image)
-    exif = Image.Exif()
-    exif.load(kept.pop("exif", b""))
-    if IFD.Exif in exif and Base.ExifImageWidth in exif.get_ifd(IFD.Exif):
-        details = exif.get_ifd(IFD.Exif)
-        details[Base.ExifImageWidth], details[Base.ExifImageHeight] = image.size
-    if record is not None:
-        text = PREFIX + json.dumps(record, separators=(",", ":"))
-        if len(text) > LONGEST_RECORD:
-            raise ImageError(f"a record holds at most {LONGEST_RECORD} characters")
-        exif[Base.ProcessingSoftware] = text
-    xmp = kept.pop("xmp", None)
-    if xmp and kind == "PNG":
-        kept["pnginfo"] = PngImagePlugin.PngInfo()
-        kept["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
-    elif xmp and kind == "TIFF":
-        exif[XMP] = xmp
-    elif xmp:
-        kept["xmp"] = xmp
-    if len(exif):
-        kept["exif"] = exif
-    return kept
