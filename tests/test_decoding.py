@@ -20,9 +20,10 @@ from PIL import Image, features
 
 from hvae_sr.errors import ImageError
 from hvae_sr.imaging import decoders, worker
-from hvae_sr.imaging.budget import STRANGERS, check_structure
+from hvae_sr.imaging.budget import STRANGERS
 from hvae_sr.imaging.decoding import Request, decode
 from hvae_sr.imaging.files import open_image
+from hvae_sr.imaging.structure import check_structure
 
 # Everything is allowed, but little time.
 HASTY = replace(STRANGERS, seconds=0.5, scans=2**30, parts=2**30, comments=2**30, spare=2**30)

@@ -11,8 +11,10 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError, features
 
 from hvae_sr.errors import ImageError
-from hvae_sr.imaging.budget import Budget, check_header, check_metadata, check_structure
+from hvae_sr.imaging.budget import Budget
+from hvae_sr.imaging.checks import check_header, check_metadata
 from hvae_sr.imaging.metadata import readable_exif
+from hvae_sr.imaging.structure import check_structure
 
 AVIF = features.check("avif")
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM") + (("AVIF",) if AVIF else ())
