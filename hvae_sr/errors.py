@@ -10,7 +10,7 @@ class ModelError(HvaeSrError, ValueError):
 
 
 class ImageError(HvaeSrError, ValueError):
-    """A picture cannot be read, written, or upscaled in the memory there is."""
+    """An image cannot be read, written, or upscaled in the memory there is."""
 
 
 class MovieError(HvaeSrError, ValueError):

@@ -259,7 +259,7 @@ class TestFolder:
         code, said, error = run("upscale", album, tmp_path / "out", "--model", model)
         assert code == 1
         assert "2 written" in said and "1 failed, 1 not images" in said
-        assert "broken.png is not a picture" in error
+        assert "broken.png is not an image" in error
         assert "notes.txt is not an image and was left alone" in error
 
     def test_other_settings_need_overwrite(self, album, model, run, tmp_path):

@@ -49,7 +49,7 @@ def test_every_bad_input_gets_one_sentence(address: str, tmp_path: Path) -> None
     assert "far too large" in answers["a PNG that says 60000 x 60000"]
     assert "10000x10000" in answers["a decompression bomb"]
     for svg in ("SVG with a script", "SVG as PNG"):
-        assert "is not a picture in a format read here" in answers[svg]
+        assert "is not an image in a format read here" in answers[svg]
     assert answers["temperature NaN"] == "Temperature: use a number"
     assert answers["seed 1e99"] == f"Seed: use a number from 0 to {shared.LARGEST_SEED}"
     assert answers["a model that is not in the menu"] == "Model: choose one that the menu has"

@@ -1,4 +1,4 @@
-"""`hvae-sr shrink`, `restore` and `codecs`: pictures stored coarsely, and what that is worth."""
+"""`hvae-sr shrink`, `restore` and `codecs`: images stored coarsely, and what that is worth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -18,7 +18,7 @@ SMALL = ".small"
 
 @app.command()
 def shrink(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture file.")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image file.")],
     target: Annotated[
         Path | None,
         typer.Argument(
@@ -32,10 +32,10 @@ def shrink(
     quality: Annotated[
         int | None, typer.Option(help="1 to 100 of a lossy codec, 90 if absent.")
     ] = None,
-    lossless: Annotated[bool, typer.Option(help="Keep every pixel of the small picture.")] = False,
+    lossless: Annotated[bool, typer.Option(help="Keep every pixel of the small image.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Store a picture coarsely: small, and with a note of how to restore it."""
+    """Store an image coarsely: small, and with a note of how to restore it."""
     from hvae_sr.errors import ImageError
     from hvae_sr.hub import load
     from hvae_sr.upscaling.rescale import shrink_file
@@ -77,7 +77,7 @@ def restore(
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
-    """Bring a picture made by `shrink` back, at the exact size of its original."""
+    """Bring an image made by `shrink` back, at the exact size of its original."""
     from hvae_sr.hub import load
     from hvae_sr.upscaling import UpscaleOptions
     from hvae_sr.upscaling.rescale import restore_file
@@ -112,10 +112,10 @@ def restore(
 def codecs(
     data: Annotated[Path, typer.Option(help="A folder of photographs.")],
     model: ModelOption = DEFAULT_MODEL,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many pictures.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Compare storing coarsely with JPEG, WebP and AVIF of the whole picture at equal bytes."""
+    """Compare storing coarsely with JPEG, WebP and AVIF of the whole image at equal bytes."""
     from hvae_sr.evaluation.codecs import compare, markdown
     from hvae_sr.hub import load
 

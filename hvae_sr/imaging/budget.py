@@ -7,7 +7,7 @@ from hvae_sr.errors import ImageError
 
 @dataclass(frozen=True)
 class Budget:
-    """What decoding one picture may cost.
+    """What decoding one image may cost.
 
     Args:
         seconds: of processor time; four times as long by the clock.
@@ -17,10 +17,10 @@ class Budget:
         parts: segments, chunks, blocks or tiles that a file is cut into.
         packed: chunks of a PNG that unpack to a profile or a text, of a mebibyte each.
         values: numbers in EXIF, and in a TIFF's tags, beside the places of its strips; Pillow
-            reads and writes each of them in Python, for every answer anew.
+            reads and writes each of them in Python, for every output anew.
         comments: bytes before the first frame of a GIF, which Pillow gathers slowly.
         spare: bytes of a file beside `PER_PIXEL` for each of its pixels; also of unpacked texts.
-        metadata: bytes of profile, EXIF and XMP that would be copied into every answer.
+        metadata: bytes of profile, EXIF and XMP that would be copied into every output.
     """
 
     seconds: float

@@ -14,7 +14,7 @@ PER_PIXEL = 16  # bytes of a file: four colours of 32 bits
 PER_RUN, PER_ROW = 2, 4  # bytes of a run of at least one pixel, and between two rows, in a BMP
 WITHOUT_METADATA = {"PPM": HEADER, "BMP": 2**17}  # format -> bytes it adds to its pixels
 ANIMATED = ("PNG", "WEBP", "AVIF")  # whose headers tell the number of frames
-MOST_FRAMES = 1000  # of an animation, each with as many bytes as one picture
+MOST_FRAMES = 1000  # of an animation, each with as many bytes as one image
 SLOW = ("ppm", "ppm_plain", "bmp_rle")  # Pillow's decoders that are written in Python
 INKS = ("CMYK", "LAB")  # whose profile is applied on reading, and never written
 
@@ -52,7 +52,7 @@ def check_header(image: Image.Image, path: Path, budget: Budget) -> None:
 
 
 def check_metadata(image: Image.Image, name: str, budget: Budget) -> None:
-    """Refuse a decoded picture that would carry too much into every answer.
+    """Refuse a decoded image that would carry too much into every output.
 
     Raises:
         ImageError: in one sentence.

@@ -1,4 +1,4 @@
-"""Processes that decode pictures: what a decoder does wrong, or for too long, ends with it.
+"""Processes that decode images: what a decoder does wrong, or for too long, ends with it.
 
 Decoders are C code that no exception interrupts, so that a file made for it blocks a process for
 minutes. In a process of its own a decoder can be killed: after its time by a deadline, at once by
@@ -43,7 +43,7 @@ class Decoder:
         )
 
     def ask(self, request: Request) -> Decoded:
-        """The picture.
+        """The image.
 
         Raises:
             ImageError: when the process refuses it, takes too long, or breaks down.

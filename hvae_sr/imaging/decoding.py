@@ -1,4 +1,4 @@
-"""One picture file read completely: what runs inside a decoder's process. It needs no torch."""
+"""One image file read completely: what runs inside a decoder's process. It needs no torch."""
 
 import warnings
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from hvae_sr.imaging.structure import check_structure
 
 AVIF = features.check("avif")
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM") + (("AVIF",) if AVIF else ())
-LARGEST_FILE = 2**26  # pixels of one picture file; more is taken for a decompression bomb
+LARGEST_FILE = 2**26  # pixels of one image file; more is taken for a decompression bomb
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture in plain values, so that it can go from one process to another.
+    """An image in plain values, so that it can go from one process to another.
 
     Args:
-        mode, size, format: of the Pillow picture.
+        mode, size, format: of the Pillow image.
         palette: its mode and bytes, where there is one.
         info: Pillow's, of built-in types alone, with EXIF as `readable_exif` gives it.
         warnings: sentences about what was lost.
@@ -57,7 +57,7 @@ class Decoded:
     pixels: bytes
 
     def image(self) -> Image.Image:
-        """The Pillow picture, as `Image.open` and `load` would have given it."""
+        """The Pillow image, as `Image.open` and `load` would have given it."""
         image = Image.frombytes(self.mode, self.size, self.pixels)
         image.format = self.format
         if self.palette is not None:
@@ -68,7 +68,7 @@ class Decoded:
 
 
 def decode(request: Request) -> Decoded:
-    """Read a picture file completely, its size checked before a pixel is decoded.
+    """Read an image file completely, its size checked before a pixel is decoded.
 
     Raises:
         ImageError: see `open_image`.
@@ -109,17 +109,17 @@ def readable(name: str, largest: int) -> Iterator[None]:
     except ImageError:
         raise
     except FileNotFoundError as error:
-        raise ImageError(f"{name} is not there") from error
+        raise ImageError(f"{name} does not exist") from error
     except PermissionError as error:
         raise ImageError(f"{name} may not be read: change its permissions") from error
     except IsADirectoryError as error:
-        raise ImageError(f"{name} is a folder, not a picture") from error
+        raise ImageError(f"{name} is a folder, not an image") from error
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{name} is far too large: at most {largest} pixels are read, shrink it"
         ) from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not a picture in a format read here") from error
+        raise ImageError(f"{name} is not an image in a format read here") from error
     except MemoryError as error:
         raise ImageError(f"{name} needs more memory to decode than there is: shrink it") from error
     except Exception as error:

@@ -26,7 +26,7 @@ def is_image(path: Path) -> bool:
 def open_image(
     path: str | Path, largest: int = LARGEST_FILE, budget: Budget | None = None
 ) -> Image.Image:
-    """Read a picture file completely, its size checked before a pixel is decoded.
+    """Read an image file completely, its size checked before a pixel is decoded.
 
     A process of its own decodes it, so that Ctrl-C works at any time. Of animated files the first
     frame is read. Pillow reads colours of more than 8 bits with 8, which a warning says; greyscale
@@ -38,7 +38,7 @@ def open_image(
         budget: what decoding may cost, for files of strangers; left out, as much as it takes.
 
     Raises:
-        ImageError: in one sentence, for a file that is missing, no picture, truncated, huge, or
+        ImageError: in one sentence, for a file that is missing, not an image, truncated, huge, or
             over the budget.
     """
     decoded = decoders.decode(Request(str(Path(path).absolute()), largest, budget))
@@ -48,7 +48,7 @@ def open_image(
 
 
 def file_record(path: Path) -> dict[str, Any] | None:
-    """`read_record` of a file, whose pixels are not decoded; None also when it is no picture."""
+    """`read_record` of a file, whose pixels are not decoded; None also when it is not an image."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -67,7 +67,7 @@ def ensure_writable(path: Path, overwrite: bool) -> None:
     if os.path.lexists(path) and not overwrite:
         raise ImageError(f"{path} exists: add --overwrite to replace it")
     if not path.parent.is_dir():
-        raise ImageError(f"{path.parent} is no folder: make it first")
+        raise ImageError(f"{path.parent} is not a folder: make it first")
 
 
 def save_image(
@@ -77,16 +77,16 @@ def save_image(
     record: dict[str, Any] | None = None,
     quality: int | None = None,
 ) -> None:
-    """Write a picture next to its final name, then rename: no half-written file is ever seen.
+    """Write an image next to its final name, then rename: no half-written file is ever seen.
 
-    ICC profile, EXIF, XMP and DPI that the picture carries are kept, as far as the format has
+    ICC profile, EXIF, XMP and DPI that the image carries are kept, as far as the format has
     room. Greyscale of 16 bits keeps them in PNG, TIFF and PPM; the others take it rounded to 8.
     GIF holds 256 colours.
 
     Args:
         image: any mode that `hvae_sr.imaging.pixels.join` gives.
         path: its suffix chooses the format.
-        record: how the picture was made, JSON; written into EXIF (ProcessingSoftware), so not in
+        record: how the image was made, JSON; written into EXIF (ProcessingSoftware), so not in
             BMP, GIF and PPM, which have none. `read_record` reads it back.
         quality: 1 to 100 for JPEG, WebP and AVIF, by default 95, 95 and 90; 100 makes WebP
             lossless. The other formats always are.
@@ -106,7 +106,7 @@ def save_image(
 
 @contextmanager
 def encodable(image: Image.Image, name: str) -> Iterator[None]:
-    """Turn whatever an encoder of pictures or the disk raises into one sentence.
+    """Turn whatever an encoder of images or the disk raises into one sentence.
 
     Args:
         name: of what is written.
@@ -126,6 +126,6 @@ def encodable(image: Image.Image, name: str) -> Iterator[None]:
     except Exception as error:
         # Pillow's encoders raise nearly anything: struct.error, RuntimeError, OverflowError.
         raise ImageError(
-            f"{name} could not be written, its format does not hold this picture of "
+            f"{name} could not be written, its format does not hold this image of "
             f"{image.width}x{image.height} pixels ({error}): use PNG or TIFF"
         ) from error

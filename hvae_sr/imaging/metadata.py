@@ -1,4 +1,4 @@
-"""What a picture carries beside its pixels, in a form that can be written again; without torch."""
+"""What an image carries beside its pixels, in a form that can be written again; without torch."""
 
 import json
 import math
@@ -13,7 +13,7 @@ XMP = 0x02BC  # the TIFF tag
 PREFIX = "hvae_sr "
 LONGEST_RECORD = 2**14  # characters
 
-# What of a TIFF's tags speaks of the picture's making; the others describe the file's layout.
+# What of a TIFF's tags speaks of the image's making; the others describe the file's layout.
 _DESCRIPTIVE = (
     Base.ImageDescription,
     Base.Make,
@@ -28,7 +28,7 @@ _DESCRIPTIVE = (
 
 
 def metadata(image: Image.Image) -> dict[str, Any]:
-    """What a picture carries beside its pixels: `icc_profile`, `dpi`, `xmp`, `exif`, as bytes.
+    """What an image carries beside its pixels: `icc_profile`, `dpi`, `xmp`, `exif`, as bytes.
 
     EXIF that Pillow cannot parse is left out, and so are the layout tags of a TIFF and the small
     preview some cameras embed.
@@ -38,7 +38,7 @@ def metadata(image: Image.Image) -> dict[str, Any]:
 
 
 def profile_and_size(image: Image.Image) -> dict[str, Any]:
-    """`icc_profile`, `xmp` (bytes) and `dpi` of a picture, as far as it has them."""
+    """`icc_profile`, `xmp` (bytes) and `dpi` of an image, as far as it has them."""
     info = {key: image.info[key] for key in ("icc_profile", "xmp") if image.info.get(key)}
     if isinstance(info.get("xmp"), str):
         info["xmp"] = info["xmp"].encode()
@@ -52,7 +52,7 @@ def profile_and_size(image: Image.Image) -> dict[str, Any]:
 
 
 def readable_exif(image: Image.Image) -> Image.Exif:
-    """A picture's EXIF in a form that is certain to be writable; empty when it cannot be read."""
+    """An image's EXIF in a form that is certain to be writable; empty when it cannot be read."""
     exif = Image.Exif()
     try:
         found = image.getexif()

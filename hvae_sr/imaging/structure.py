@@ -116,7 +116,7 @@ def _gif(data: mmap.mmap, name: str, budget: Budget) -> None:
             if position - start > budget.comments:
                 raise ImageError(
                     f"{name} holds more than {budget.comments} bytes of comments before its "
-                    "picture: export it again without them"
+                    "image: export it again without them"
                 )
             yield position
 

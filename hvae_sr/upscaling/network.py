@@ -67,7 +67,7 @@ def _pass(
     lr: Tensor, part: tiling.Part, options: UpscaleOptions, field: NoiseField, draw: Draw
 ) -> Tensor:
     """One pass of the network over a part of a batch: (outputs, channels, H, W), finite."""
-    tile = lr[part.pictures, :, part.vertical, part.horizontal]
+    tile = lr[part.images, :, part.vertical, part.horizontal]
     for dtype in dict.fromkeys((options.torch_dtype, torch.float32)):
         half = dtype != torch.float32  # else switch off what the caller may have switched on
         noise = field.window(part.rows, part.vertical, part.horizontal)

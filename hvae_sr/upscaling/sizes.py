@@ -34,7 +34,7 @@ def parse_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", wanted)
     if match is None or not all(1 <= int(side) <= LONGEST for side in match.groups()):
         raise ImageError(
-            f"{text!r} is no size: use WIDTHxHEIGHT in pixels, such as 1920x1080, or one of "
+            f"{text!r} is not a size: use WIDTHxHEIGHT in pixels, such as 1920x1080, or one of "
             f"{', '.join(NAMED)}"
         )
     return int(match[1]), int(match[2])

@@ -26,7 +26,7 @@ def upscale_movie(
 
     Each frame keeps its own time, so a variable frame rate stays one. Audio and subtitle streams
     are copied packet by packet, never encoded again; fonts are copied into Matroska, while cover
-    pictures, further video streams and data streams are left out. Rotation and mirroring are
+    images, further video streams and data streams are left out. Rotation and mirroring are
     applied to the pixels. The colour matrix, range, primaries and transfer are kept; where no
     matrix is named, the one players assume at the source's size is applied and then named, since
     they would assume another at the larger size. Frames are encoded with 4:2:0 chroma, which at

@@ -118,16 +118,16 @@ def _checked(options: UpscaleOptions | None) -> UpscaleOptions:
 
 
 def check_fit(lr: Tensor, model: SuperResolutionModel, shrunk: Shrunk) -> None:
-    """Refuse a small picture (1, 3, h, w), a model and a record that do not belong together.
+    """Refuse a small image (1, 3, h, w), a model and a record that do not belong together.
 
     Raises:
-        ImageError: when the picture has not the size its record says.
+        ImageError: when the image has not the size its record says.
         ModelError: for a model of another scale or degradation.
     """
     height, width = lr.shape[-2:]
     if (width, height) != shrunk.size:
         raise ImageError(
-            f"a {shrunk.width}x{shrunk.height} picture shrunk by {shrunk.scale} is "
+            f"a {shrunk.width}x{shrunk.height} image shrunk by {shrunk.scale} is "
             f"{shrunk.size[0]}x{shrunk.size[1]}, but this one is {width}x{height}: it was edited "
             "since, so enlarge it with `hvae-sr upscale`"
         )
@@ -135,13 +135,13 @@ def check_fit(lr: Tensor, model: SuperResolutionModel, shrunk: Shrunk) -> None:
     if model.degradation != wanted:
         own = degradation_of(model)
         raise ModelError(
-            f"this picture was shrunk by {wanted.scale} with `{wanted.name}`, but the model "
+            f"this image was shrunk by {wanted.scale} with `{wanted.name}`, but the model "
             f"{model.name} restores x{own.scale} and `{own.name}`: choose another --model"
         )
 
 
 def _named_model(shrunk: Shrunk) -> str:
-    """The record's model, if it is bundled: a picture must not make anyone download a model."""
+    """The record's model, if it is bundled: an image must not make anyone download a model."""
     if shrunk.model is None:
         raise ModelError("the record names no model: give one with --model")
     if shrunk.model not in bundled():
@@ -160,9 +160,9 @@ def _grey(small: Image.Image) -> Image.Image:
 
 
 def _consistent(hr: Tensor, lr: Tensor, operator: Degradation) -> Tensor:
-    """`Degradation.project` for pictures of any size, whose border `shrink` repeats.
+    """`Degradation.project` for images of any size, whose border `shrink` repeats.
 
-    Projects in turn onto the pictures that shrink to `lr` and onto those whose last row and column
+    Projects in turn onto the images that shrink to `lr` and onto those whose last row and column
     are repeated, which converges as both sets are convex (Bregman 1965); a whole multiple of the
     scale is settled by the first turn.
     """
@@ -176,6 +176,6 @@ def _consistent(hr: Tensor, lr: Tensor, operator: Degradation) -> Tensor:
 
 
 def _one_last(hr: Tensor, size: int, dim: int) -> Tensor:
-    """The nearest picture whose rows or columns from `size` on repeat the one before, cut there."""
+    """The nearest image whose rows or columns from `size` on repeat the one before, cut there."""
     kept, repeated = hr.split([size - 1, hr.shape[dim] - size + 1], dim=dim)
     return torch.cat([kept, repeated.mean(dim=dim, keepdim=True)], dim=dim)

@@ -25,18 +25,18 @@ QUALITY = 90  # of lossy codecs; an artefact of the small image is enlarged with
 def shrink(
     image: Image.Image, by: SuperResolutionModel | Degradation
 ) -> tuple[Image.Image, Shrunk]:
-    """Make the small picture that a model can restore.
+    """Make the small image that a model can restore.
 
     Any mode: greyscale stays greyscale, 16-bit greyscale keeps its depth, transparency is
-    averaged over each cell, EXIF orientation is applied, other metadata is kept. A picture that
-    is no multiple of the scale has its last row and column repeated.
+    averaged over each cell, EXIF orientation is applied, other metadata is kept. An image that
+    is not a multiple of the scale has its last row and column repeated.
 
     Args:
         image: the original.
         by: the model that is to restore it, or a degradation alone.
 
     Returns:
-        The small picture, and what is to be saved with it (`to_record`).
+        The small image, and what is to be saved with it (`to_record`).
 
     Raises:
         ModelError: for a model of LR images, which has no degradation.
@@ -74,11 +74,11 @@ def shrink_file(
     """`shrink` from file to file; the output appears whole or not at all.
 
     Args:
-        source: any picture file that is read here.
+        source: any image file that is read here.
         target: its suffix chooses the codec: .png, .webp or .avif.
         model: the model that is to restore it.
         quality: 1 to 100 of a lossy codec, by default 90.
-        lossless: keep every pixel of the small picture; PNG always does, AVIF cannot here.
+        lossless: keep every pixel of the small image; PNG always does, AVIF cannot here.
         overwrite: replace an existing target.
 
     Raises:
@@ -101,7 +101,7 @@ def codec_quality(target: Path, quality: int | None, lossless: bool) -> int | No
     """
     codec = check_target(target)
     if codec not in CODECS:
-        raise ImageError(f"{target.name}: small pictures are stored as .png, .webp or .avif")
+        raise ImageError(f"{target.name}: small images are stored as .png, .webp or .avif")
     if quality is not None and (lossless or codec == "PNG"):
         raise ImageError(f"{target.name} is to be lossless, which has no quality: leave it out")
     if codec == "PNG":
@@ -120,7 +120,7 @@ def degradation_of(model: SuperResolutionModel) -> Degradation:
         ModelError: for a model of LR images.
     """
     if model.degradation is None:
-        raise ModelError("a model of LR pictures restores nothing: choose one that upscales")
+        raise ModelError("a model of LR images restores nothing: choose one that upscales")
     return model.degradation
 
 

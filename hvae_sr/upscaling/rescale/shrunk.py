@@ -12,11 +12,11 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Shrunk:
-    """How a small picture was made; travels with it as JSON in its EXIF.
+    """How a small image was made; travels with it as JSON in its EXIF.
 
     Args:
         degradation: name of the operator that made it.
-        scale: pixels of the original per pixel of the small picture, along each side.
+        scale: pixels of the original per pixel of the small image, along each side.
         width: of the original, in pixels; no multiple of the scale is needed.
         height: likewise.
         grey: whether the original was greyscale, which WebP and AVIF do not remember.
@@ -55,14 +55,14 @@ class Shrunk:
 
     @classmethod
     def parse(cls, record: dict[str, Any] | None) -> Self:
-        """Check what `read_record` found in a picture.
+        """Check what `read_record` found in an image.
 
         Raises:
-            ImageError: for a picture that `shrink` did not make, and a damaged record.
+            ImageError: for an image that `shrink` did not make, and a damaged record.
         """
         if record is None or record.get("action") != "shrink":
             raise ImageError(
-                "this picture was not made by `hvae-sr shrink`: enlarge it with `hvae-sr upscale`"
+                "this image was not made by `hvae-sr shrink`: enlarge it with `hvae-sr upscale`"
             )
         missing = [field.name for field in fields(cls) if field.name not in record]
         if missing:
@@ -75,12 +75,12 @@ class Shrunk:
 
     @property
     def operator(self) -> Degradation:
-        """What made the small picture, once the original was padded to a multiple of the scale."""
+        """What made the small image, once the original was padded to a multiple of the scale."""
         return get_degradation(self.degradation, self.scale)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the small picture."""
+        """Width and height of the small image."""
         return -(-self.width // self.scale), -(-self.height // self.scale)
 
 
@@ -97,4 +97,4 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def _refused(reason: str) -> ImageError:
-    return ImageError(f"the record of this picture cannot be used: {reason}")
+    return ImageError(f"the record of this image cannot be used: {reason}")
