@@ -102,6 +102,18 @@ class TestPicture:
         run("upscale", picture, tmp_path / "b.png", *warm, "--seed", record["seed"])
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
+    def test_samples_of_the_likelihood(self, picture, model, run, tmp_path):
+        warm = ["--model", model, "--temperature", 1, "--seed", 2]
+        for decode in ("mean", "sample"):
+            target = tmp_path / f"{decode}.png"
+            assert run("upscale", picture, target, *warm, "--decode", decode)[0] == 0
+            assert file_record(target)["decode"] == decode
+        mean, sample = (
+            np.asarray(Image.open(tmp_path / f"{decode}.png"), dtype=float)
+            for decode in ("mean", "sample")
+        )
+        assert np.abs(mean - sample).mean() > 2
+
     def test_samples_are_numbered_and_differ(self, picture, model, run, tmp_path):
         code, said, _ = run(
             "upscale", picture, tmp_path / "o.png", "--model", model, "--samples", 3
@@ -160,6 +172,8 @@ class TestPicture:
             (["--size", "big"], "WIDTHxHEIGHT"),
             (["--size", "8k"], "in 3 passes"),
             (["--dtype", "int8"], "dtype must be one of"),
+            (["--decode", "mode"], "decode must be one of"),
+            (["--seed", "-1"], "seed must be"),
             (["--tile", "0"], "tile"),
             (["--samples", "0"], "--samples"),
             (["--temperature", "-1"], "--temperature"),
@@ -182,8 +196,9 @@ class TestPicture:
         assert code == 2 and Path(name).parts[0] in error and error.count("\n") == 1
         assert list(tmp_path.iterdir()) == [picture]
 
-    def test_several_answers_of_a_cnn_are_refused(self, picture, run):
-        code, _, error = run("upscale", picture, "--model", "study-cnn-cifar10-x4", "--samples", 2)
+    @pytest.mark.parametrize("options", [["--samples", 2], ["--decode", "sample"]])
+    def test_several_answers_of_a_cnn_are_refused(self, options, picture, run):
+        code, _, error = run("upscale", picture, "--model", "study-cnn-cifar10-x4", *options)
         assert code == 2 and "one answer" in error
 
     def test_ctrl_c_leaves_nothing_and_says_nothing(
@@ -269,6 +284,10 @@ class TestFolder:
         assert code == 1 and "2 in the way" in said and "--overwrite" in error
         code, said, _ = run(*arguments, "--temperature", 1, "--overwrite")
         assert code == 0 and "2 written" in said
+        code, said, _ = run(*arguments, "--temperature", 1, "--decode", "sample")
+        assert code == 1 and "2 in the way" in said
+        code, said, _ = run(*arguments, "--temperature", 1, "--decode", "mean")
+        assert code == 0 and "2 already done" in said
 
     def test_a_folder_without_pictures(self, model, run, tmp_path):
         (tmp_path / "empty").mkdir()

@@ -445,7 +445,7 @@ def test_damage_inside_a_movie_is_one_clear_error(tmp_path: Path) -> None:
 def test_what_is_no_movie_is_refused(tmp_path: Path, content: bytes) -> None:
     source = tmp_path / "in.mp4"
     source.write_bytes(content)
-    with pytest.raises(MovieError, match="no movie"):
+    with pytest.raises(MovieError, match="not a movie"):
         upscale_movie(source, tmp_path / "out.mp4", Nearest())
     assert only(tmp_path, source.name)
 
@@ -453,7 +453,7 @@ def test_what_is_no_movie_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_still_picture_under_a_movies_name_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "in.mp4"
     av.VideoFrame.from_ndarray(blobs(0), "rgb24").to_image().save(source, format="PNG")
-    with pytest.raises(MovieError, match="no movie"):
+    with pytest.raises(MovieError, match="not a movie"):
         upscale_movie(source, tmp_path / "out.mp4", Nearest())
 
 

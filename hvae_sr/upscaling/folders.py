@@ -126,7 +126,7 @@ def upscale_folder(
     """
     options = options or UpscaleOptions()
     todo = plan(source, target, options.num_samples)
-    run = _Run(target, model, options, options.with_fresh_seed(), overwrite)
+    run = _Run(target, model, options, options.with_seed(), overwrite)
     outcomes = []
     for job in todo.jobs:
         outcome = run.outcome(job)

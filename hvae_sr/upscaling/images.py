@@ -31,7 +31,7 @@ def upscale_file(
         ImageError: in one sentence, for what cannot be read, held by the format, or written.
         ValueError, ModelError: as `Upscaler` does.
     """
-    options = (options or UpscaleOptions()).with_fresh_seed()
+    options = (options or UpscaleOptions()).with_seed()
     image = open_image(source)
     for target in targets:
         to_supported_mode(image, target)  # lost transparency is refused before the long work

@@ -1,7 +1,6 @@
 """How images are upscaled: the one place where the defaults live."""
 
 import math
-import secrets
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
@@ -116,7 +115,8 @@ class UpscaleOptions:
         At temperature 0 nothing is drawn: the seed is 0, and no generator moves.
 
         Args:
-            generator: to draw the seed from; left out, torch's own, which `torch.manual_seed` sets.
+            generator: to draw the seed from; left out, torch's own, which starts anew in every
+                process and can be set by `torch.manual_seed`.
 
         Raises:
             ValueError: for a seed and a generator together.
@@ -130,9 +130,3 @@ class UpscaleOptions:
         device = generator.device if generator is not None else None
         drawn = torch.randint(DRAWN_SEEDS, (), generator=generator, device=device)
         return replace(self, seed=int(drawn))
-
-    def with_fresh_seed(self) -> "UpscaleOptions":
-        """`with_seed` for files: torch's own generator would draw the same one in every process."""
-        if self.seed is not None or self.used_temperature == 0:
-            return self.with_seed()
-        return replace(self, seed=secrets.randbelow(DRAWN_SEEDS))

@@ -58,7 +58,7 @@ def upscale_movie(
     from hvae_sr.upscaling.frames import Enlarger
 
     source, target = Path(source), Path(target)
-    options = (options or UpscaleOptions()).with_fresh_seed()
+    options = (options or UpscaleOptions()).with_seed()
     if options.num_samples > 1 or options.quality is not None:
         raise MovieError(f"{source} is a movie: leave samples and quality out")
     writing.container_of(target)

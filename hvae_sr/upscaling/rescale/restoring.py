@@ -86,7 +86,7 @@ def restore_file(
         ModelError: when the model does not fit, or is not bundled.
         ValueError: as `restore`.
     """
-    options = _checked(options).with_fresh_seed()
+    options = _checked(options).with_seed()
     check_target(target)
     ensure_writable(target, overwrite)
     small = open_image(source)
