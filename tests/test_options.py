@@ -170,6 +170,8 @@ class TestRecords:
     def test_a_torch_dtype_is_recorded_by_its_name(self, model):
         named, given = UpscaleOptions(dtype="bfloat16"), UpscaleOptions(dtype=torch.bfloat16)
         assert describe(model, named) == describe(model, given)
+        half = shaken(tiny_hvae(scale=2)).half()
+        assert describe(half, UpscaleOptions())["dtype"] == "float16"
 
 
 class TestDefaults:

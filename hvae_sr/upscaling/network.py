@@ -1,7 +1,7 @@
 """One batch of LR images through a network: padded, in tiles, in half precision where it holds."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -50,8 +50,9 @@ def run_in_tiles(
     padded = reflect(lr, padding) if any(padding) else lr
     rows = lr.shape[0] * options.num_samples
     field = NoiseField(options.seed, padded.shape[-2], padded.shape[-1], rows, multiple)
+    precisions = dict.fromkeys((precision(model, options), _own_precision(model)))
     outputs = tiling.upscaled(
-        lambda part: _pass(padded, part, options, field, draw),
+        lambda part: _pass(padded, part, options, field, draw, precisions),
         padded,
         scale=model.scale,
         samples=options.num_samples,
@@ -63,18 +64,41 @@ def run_in_tiles(
     return outputs[..., : height * model.scale, : width * model.scale]
 
 
+def precision(model: "SuperResolutionModel", options: UpscaleOptions) -> torch.dtype:
+    """What the network computes in: as the options say, or in its weights' own half precision."""
+    own = _own_precision(model)
+    return options.torch_dtype if own == torch.float32 else own
+
+
+def _own_precision(model: "SuperResolutionModel") -> torch.dtype:
+    return next(model.parameters()).dtype
+
+
 def _pass(
-    lr: Tensor, part: tiling.Part, options: UpscaleOptions, field: NoiseField, draw: Draw
+    lr: Tensor,
+    part: tiling.Part,
+    options: UpscaleOptions,
+    field: NoiseField,
+    draw: Draw,
+    precisions: Iterable[torch.dtype],
 ) -> Tensor:
-    """One pass of the network over a part of a batch: (outputs, channels, H, W), finite."""
+    """One pass of the network over a part of a batch: (outputs, channels, H, W), finite.
+
+    Args:
+        precisions: to try, one after the other while values overflow.
+    """
     tile = lr[part.images, :, part.vertical, part.horizontal]
-    for dtype in dict.fromkeys((options.torch_dtype, torch.float32)):
+    overflowed: torch.dtype | None = None
+    for dtype in precisions:
+        if overflowed is not None:
+            warnings.warn(
+                f"{overflowed} overflowed in a tile: it is redone in {dtype}", stacklevel=2
+            )
         half = dtype != torch.float32  # else switch off what the caller may have switched on
         noise = field.window(part.rows, part.vertical, part.horizontal)
         with torch.autocast(lr.device.type, dtype=dtype if half else None, enabled=half):
             outputs = draw(tile, part.samples, options.used_temperature, noise, options.decode)
         if outputs.sum(dtype=torch.float32).isfinite():
             return outputs.flatten(0, 1)
-        if half:
-            warnings.warn(f"{dtype} overflowed in a tile: it is redone in float32", stacklevel=2)
+        overflowed = dtype
     raise ModelError("the network gave values that are not finite: check image and weights")

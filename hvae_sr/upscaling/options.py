@@ -51,7 +51,8 @@ class UpscaleOptions:
         tile: LR pixels per side of a tile, or `auto`: chosen from the memory there is. It is
             halved and tried again when memory runs out.
         dtype: precision of the network: `float32`, or `bfloat16` or `float16` (by autocast). A
-            tile that overflows is redone in float32, with a warning.
+            tile that overflows is redone in float32, with a warning. A model whose weights are in
+            half precision (`model.half()`) computes in theirs.
         size: (width, height) in pixels to fit into, keeping the aspect ratio. The model runs until
             the output is at least that large, at most three times, then it is shrunk. Left out,
             outputs are `scale` times as large as the image.
@@ -103,11 +104,6 @@ class UpscaleOptions:
     @property
     def torch_dtype(self) -> torch.dtype:
         return DTYPES[self.dtype] if isinstance(self.dtype, str) else self.dtype
-
-    @property
-    def dtype_name(self) -> str:
-        """`dtype` as text, however it was given."""
-        return next(name for name, dtype in DTYPES.items() if dtype == self.torch_dtype)
 
     def with_seed(self, generator: torch.Generator | None = None) -> "UpscaleOptions":
         """The same with the seed that draws are made with: the given one, or one drawn now.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hvae_sr.errors import ImageError
 from hvae_sr.imaging.files import file_record
+from hvae_sr.upscaling.network import precision
 from hvae_sr.upscaling.options import UpscaleOptions
 from hvae_sr.version import __version__
 
@@ -33,7 +34,7 @@ def describe(model: "SuperResolutionModel", options: UpscaleOptions) -> dict[str
         "seed": options.seed if drawn else None,
         "decode": options.decode if drawn else None,
         "consistent": options.consistent,
-        "dtype": options.dtype_name,
+        "dtype": str(precision(model, options)).removeprefix("torch."),
         "size": list(options.size) if options.size else None,
         "quality": options.quality,
         "version": __version__,
