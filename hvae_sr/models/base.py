@@ -232,7 +232,7 @@ class SuperResolutionModel(
             num_samples: how many outputs; left out, one image comes back instead of a list
                 (tensors: (N, 3, H, W) instead of (N, num_samples, 3, H, W)).
             generator: a `torch.Generator` to draw the seed from; not together with `seed`.
-            options: `temperature`, `seed`, `decode`, `consistent`, `tile`, `dtype`: see
+            options: `temperature`, `seed`, `decode`, `consistent`, `tile`, `dtype`, `size`: see
                 `UpscaleOptions`.
 
         Raises:
