@@ -10,7 +10,7 @@ from hvae_sr.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from hvae_sr.degradations import Degradation, get_degradation, register_degradation
-    from hvae_sr.errors import HubError, HvaeSrError, ModelError, MovieError, PictureError
+    from hvae_sr.errors import HubError, HvaeSrError, ImageError, ModelError, MovieError
     from hvae_sr.hub import bundled, load
     from hvae_sr.models import (
         BIVA,
@@ -41,11 +41,11 @@ _HOMES = {
     "HVAE": "models",
     "HubError": "errors",
     "HvaeSrError": "errors",
+    "ImageError": "errors",
     "LadderVAE": "models",
     "ModelError": "errors",
     "MovieError": "errors",
     "NVAE": "models",
-    "PictureError": "errors",
     "SRCNN": "models",
     "SRGAN": "models",
     "SRResNet": "models",
@@ -89,7 +89,7 @@ __all__ = [  # noqa: RUF022
     "HvaeSrError",
     "HubError",
     "ModelError",
-    "PictureError",
+    "ImageError",
     "MovieError",
 ]
 

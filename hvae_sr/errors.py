@@ -9,8 +9,8 @@ class ModelError(HvaeSrError, ValueError):
     """A model folder, its `config.json` or its weights cannot be used."""
 
 
-class PictureError(HvaeSrError, ValueError):
-    """A picture cannot be read, written, or upscaled in the memory there is."""
+class ImageError(HvaeSrError, ValueError):
+    """An image cannot be read, written, or upscaled in the memory there is."""
 
 
 class MovieError(HvaeSrError, ValueError):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hvae_sr import cli
 from hvae_sr.imaging.files import file_record
-from hvae_sr.upscaling import images
+from hvae_sr.upscaling import UpscaleOptions, Upscaler, images
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -102,6 +102,18 @@ class TestPicture:
         run("upscale", picture, tmp_path / "b.png", *warm, "--seed", record["seed"])
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
+    def test_samples_of_the_likelihood(self, picture, model, run, tmp_path):
+        warm = ["--model", model, "--temperature", 1, "--seed", 2]
+        for decode in ("mean", "sample"):
+            target = tmp_path / f"{decode}.png"
+            assert run("upscale", picture, target, *warm, "--decode", decode)[0] == 0
+            assert file_record(target)["decode"] == decode
+        mean, sample = (
+            np.asarray(Image.open(tmp_path / f"{decode}.png"), dtype=float)
+            for decode in ("mean", "sample")
+        )
+        assert np.abs(mean - sample).mean() > 2
+
     def test_samples_are_numbered_and_differ(self, picture, model, run, tmp_path):
         code, said, _ = run(
             "upscale", picture, tmp_path / "o.png", "--model", model, "--samples", 3
@@ -112,25 +124,28 @@ class TestPicture:
         assert not (tmp_path / "o.png").exists()
 
     def test_every_option_reaches_the_model(self, picture, model, run, tmp_path, monkeypatch):
-        asked: dict[str, Any] = {}
+        asked: list[UpscaleOptions] = []
 
-        def upscale(self: object, image: Image.Image, **options: Any) -> list[Image.Image]:
-            asked.update(options)
+        def images(self: Upscaler, image: Image.Image) -> list[Image.Image]:
+            asked.append(self.options)
             return [image]
 
-        monkeypatch.setattr("hvae_sr.models.base.SuperResolutionModel.upscale", upscale)
+        monkeypatch.setattr(Upscaler, "images", images)
         options = ["--temperature", 0.5, "--seed", 3, "--consistent", "--tile", 32]
-        options += ["--dtype", "bfloat16", "--quality", 77]
+        options += ["--dtype", "bfloat16", "--quality", 77, "--decode", "sample", "--size", "9x9"]
         target = tmp_path / "a.webp"
         assert run("upscale", picture, target, "--model", model, *options)[0] == 0
-        assert asked == {
-            "num_samples": 1,
-            "temperature": 0.5,
-            "seed": 3,
-            "consistent": True,
-            "tile": 32,
-            "dtype": "bfloat16",
-        }
+        wanted = UpscaleOptions(
+            temperature=0.5,
+            seed=3,
+            decode="sample",
+            consistent=True,
+            tile=32,
+            dtype="bfloat16",
+            size=(9, 9),
+            quality=77,
+        )
+        assert asked == [wanted]
         assert file_record(target)["quality"] == 77
 
     @pytest.mark.parametrize(("size", "expected"), [("30x99", (30, 22)), ("20x20", (20, 15))])
@@ -157,6 +172,8 @@ class TestPicture:
             (["--size", "big"], "WIDTHxHEIGHT"),
             (["--size", "8k"], "in 3 passes"),
             (["--dtype", "int8"], "dtype must be one of"),
+            (["--decode", "mode"], "decode must be one of"),
+            (["--seed", "-1"], "seed must be"),
             (["--tile", "0"], "tile"),
             (["--samples", "0"], "--samples"),
             (["--temperature", "-1"], "--temperature"),
@@ -179,8 +196,9 @@ class TestPicture:
         assert code == 2 and Path(name).parts[0] in error and error.count("\n") == 1
         assert list(tmp_path.iterdir()) == [picture]
 
-    def test_several_answers_of_a_cnn_are_refused(self, picture, run):
-        code, _, error = run("upscale", picture, "--model", "study-cnn-cifar10-x4", "--samples", 2)
+    @pytest.mark.parametrize("options", [["--samples", 2], ["--decode", "sample"]])
+    def test_several_answers_of_a_cnn_are_refused(self, options, picture, run):
+        code, _, error = run("upscale", picture, "--model", "study-cnn-cifar10-x4", *options)
         assert code == 2 and "one answer" in error
 
     def test_ctrl_c_leaves_nothing_and_says_nothing(
@@ -199,7 +217,7 @@ class TestPicture:
             warnings.warn("something\nworth knowing", stacklevel=2)
             return Image.open(path)
 
-        monkeypatch.setattr(images, "open_picture", warn)
+        monkeypatch.setattr(images, "open_image", warn)
         code, _, error = run("upscale", picture, "--model", model)
         assert (code, error) == (0, "hvae-sr: something worth knowing\n")
 
@@ -245,7 +263,7 @@ class TestFolder:
         code, said, error = run("upscale", album, "--model", model)
         out = tmp_path / "album-x2"
         assert (code, error) == (0, "")
-        assert said == f"{out}: 2 written, 0 already done, 0 in the way, 0 failed, 0 no pictures\n"
+        assert said == f"{out}: 2 written, 0 already done, 0 in the way, 0 failed, 0 not images\n"
         assert {str(p.relative_to(out)) for p in out.rglob("*.*")} == {"a.png", "deep/b.png"}
         code, said, _ = run("upscale", album, "--model", model)
         assert code == 0 and "0 written, 2 already done" in said
@@ -255,9 +273,9 @@ class TestFolder:
         (album / "notes.txt").write_text("text")
         code, said, error = run("upscale", album, tmp_path / "out", "--model", model)
         assert code == 1
-        assert "2 written" in said and "1 failed, 1 no pictures" in said
-        assert "broken.png is not a picture" in error
-        assert "notes.txt is no picture and was left alone" in error
+        assert "2 written" in said and "1 failed, 1 not images" in said
+        assert "broken.png is not an image" in error
+        assert "notes.txt is not an image and was left alone" in error
 
     def test_other_settings_need_overwrite(self, album, model, run, tmp_path):
         arguments = ["upscale", album, tmp_path / "out", "--model", model]
@@ -266,11 +284,15 @@ class TestFolder:
         assert code == 1 and "2 in the way" in said and "--overwrite" in error
         code, said, _ = run(*arguments, "--temperature", 1, "--overwrite")
         assert code == 0 and "2 written" in said
+        code, said, _ = run(*arguments, "--temperature", 1, "--decode", "sample")
+        assert code == 1 and "2 in the way" in said
+        code, said, _ = run(*arguments, "--temperature", 1, "--decode", "mean")
+        assert code == 0 and "2 already done" in said
 
     def test_a_folder_without_pictures(self, model, run, tmp_path):
         (tmp_path / "empty").mkdir()
         code, _, error = run("upscale", tmp_path / "empty", "--model", model)
-        assert code == 2 and "no picture" in error
+        assert code == 2 and "no image" in error
         assert not (tmp_path / "empty-x2").exists()
 
 
@@ -280,9 +302,11 @@ class TestMovie:
         """What the movie code, which has its own tests, is asked."""
         calls: list[dict[str, Any]] = []
 
-        def upscale_movie(source: Path, target: Path, model: object, **options: Any) -> None:
-            options["progress"](1, None)
-            calls.append({"source": source, "target": target, **options})
+        def upscale_movie(
+            source: Path, target: Path, model: object, options: UpscaleOptions, progress: Any
+        ) -> None:
+            progress(1, None)
+            calls.append({"source": source, "target": target, "options": options})
 
         monkeypatch.setattr("hvae_sr.upscaling.video.upscale_movie", upscale_movie)
         return calls
@@ -294,7 +318,7 @@ class TestMovie:
         assert (code, said) == (0, f"{tmp_path / expected}\n")
         (call,) = calls
         assert call["source"] == tmp_path / name and call["target"] == tmp_path / expected
-        assert (call["seed"], call["tile"], call["temperature"]) == (5, 9, 0.0)
+        assert call["options"] == UpscaleOptions(seed=5, tile=9)
 
     def test_an_existing_movie_is_kept(self, model, run, tmp_path, calls):
         for name in ("a.mp4", "b.mp4"):
@@ -305,10 +329,11 @@ class TestMovie:
         assert run(*arguments, "--overwrite")[0] == 0 and len(calls) == 1
 
     @pytest.mark.parametrize("options", [["--samples", 2], ["--quality", 50]])
-    def test_what_movies_do_not_have_is_said(self, options, model, run, tmp_path, calls):
+    def test_what_movies_do_not_have_is_said(self, options, model, run, tmp_path):
         (tmp_path / "a.mp4").write_bytes(b"")
         code, _, error = run("upscale", tmp_path / "a.mp4", "--model", model, *options)
-        assert code == 2 and "movie" in error and not calls
+        assert code == 2 and "is a movie: leave samples and quality out" in error
+        assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_sample_draws_a_grid(tmp_path, run):

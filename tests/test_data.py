@@ -9,7 +9,7 @@ from conftest import random_pictures
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr.errors import DataError, PictureError
+from hvae_sr.errors import DataError, ImageError
 from hvae_sr.imaging.pixels import to_tensor
 from hvae_sr.training import data
 from hvae_sr.training.data import (
@@ -339,7 +339,7 @@ class TestSources:
         with pytest.raises(DataError, match="no picture"):
             load_pictures(str(tmp_path))
         (tmp_path / "bad.png").write_bytes(b"hello")
-        with pytest.raises(PictureError, match=r"bad\.png"):
+        with pytest.raises(ImageError, match=r"bad\.png"):
             load_pictures(str(tmp_path))
 
     def test_procedural_and_unknown(self):

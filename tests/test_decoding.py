@@ -18,11 +18,12 @@ import psutil
 import pytest
 from PIL import Image, features
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.imaging import decoders, worker
-from hvae_sr.imaging.budget import STRANGERS, check_structure
+from hvae_sr.imaging.budget import STRANGERS
 from hvae_sr.imaging.decoding import Request, decode
-from hvae_sr.imaging.files import open_picture
+from hvae_sr.imaging.files import open_image
+from hvae_sr.imaging.structure import check_structure
 
 # Everything is allowed, but little time.
 HASTY = replace(STRANGERS, seconds=0.5, scans=2**30, parts=2**30, comments=2**30, spare=2**30)
@@ -58,9 +59,9 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
 def test_work_out_of_proportion_to_the_pixels_is_refused(name: str, tmp_path: Path) -> None:
     make, sentence = HOSTILE[name]
     path = make(tmp_path / name)
-    assert open_picture(path).size  # a picture, which its owner may have
-    with pytest.raises(PictureError, match=sentence) as caught:
-        open_picture(path, budget=STRANGERS)
+    assert open_image(path).size  # a picture, which its owner may have
+    with pytest.raises(ImageError, match=sentence) as caught:
+        open_image(path, budget=STRANGERS)
     assert str(caught.value).startswith(name) and "\n" not in str(caught.value)
 
 
@@ -68,7 +69,7 @@ def test_work_out_of_proportion_to_the_pixels_is_refused(name: str, tmp_path: Pa
 def test_tiffs_are_known_by_every_head_that_pillow_takes(head: bytes, tmp_path: Path) -> None:
     path = hostile.strips(tmp_path / "in.tif", MANY)
     path.write_bytes(head + path.read_bytes()[4:])
-    with pytest.raises(PictureError, match="more than 16384 parts"):
+    with pytest.raises(ImageError, match="more than 16384 parts"):
         check_structure(path, STRANGERS)
 
 
@@ -78,7 +79,7 @@ def test_the_exif_of_cameras_is_taken(tmp_path: Path) -> None:
     exif.get_ifd(0x8769).update({0x829A: 0.01, 0x9214: (1, 2, 3, 4), 0x927C: bytes(40_000)})
     for name in ("in.jpg", "in.png", "in.tif", "in.webp"):
         Image.new("RGB", (16, 16)).save(tmp_path / name, exif=exif)
-        read = open_picture(tmp_path / name, budget=STRANGERS).getexif()
+        read = open_image(tmp_path / name, budget=STRANGERS).getexif()
         assert read[0x010F] == "maker"
         written = Image.open(tmp_path / name).getexif()  # without the inner folder in a TIFF
         assert dict(read.get_ifd(0x8769)) == dict(written.get_ifd(0x8769))
@@ -86,15 +87,15 @@ def test_the_exif_of_cameras_is_taken(tmp_path: Path) -> None:
 
 def test_slow_decoders_get_fewer_pixels(tmp_path: Path) -> None:
     path = hostile.slow_ppm(tmp_path / "in.ppm", 300)
-    assert open_picture(path, budget=STRANGERS).size == (300, 300)
-    with pytest.raises(PictureError, match=r"in\.ppm is stored in a way that is slow to decode"):
-        open_picture(path, budget=replace(STRANGERS, slow=300 * 299))
+    assert open_image(path, budget=STRANGERS).size == (300, 300)
+    with pytest.raises(ImageError, match=r"in\.ppm is stored in a way that is slow to decode"):
+        open_image(path, budget=replace(STRANGERS, slow=300 * 299))
 
 
 def test_a_folder_of_endless_tags_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = hostile.tags(tmp_path / "tags.tif", MANY)
-    with pytest.raises(PictureError, match="16384 parts"):
-        open_picture(path, budget=STRANGERS)
+    with pytest.raises(ImageError, match="16384 parts"):
+        open_image(path, budget=STRANGERS)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "bmp", "gif", "ppm", "avif"])
@@ -105,7 +106,7 @@ def test_ordinary_pictures_are_within_the_budget(suffix: str, side: int, tmp_pat
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     path = tmp_path / f"in.{suffix}"
     Image.fromarray(noise).save(path)
-    found = open_picture(path, budget=STRANGERS)
+    found = open_image(path, budget=STRANGERS)
     with Image.open(path) as expected:
         assert (found.mode, found.size, found.format) == (
             expected.mode,
@@ -125,7 +126,7 @@ def test_animations_are_within_the_budget(suffix: str, tmp_path: Path) -> None:
     quick = {"lossless": True, "quality": 0, "method": 0} if suffix == "webp" else {}
     first.save(path, save_all=True, append_images=more, **quick)
     assert path.stat().st_size > STRANGERS.spare  # more than one frame may have
-    assert open_picture(path, budget=STRANGERS).size == (256, 256)
+    assert open_image(path, budget=STRANGERS).size == (256, 256)
 
 
 @pytest.mark.parametrize(
@@ -139,12 +140,12 @@ def test_animations_are_within_the_budget(suffix: str, tmp_path: Path) -> None:
 )
 def test_binary_ppm_is_within_the_budget(header: bytes, tmp_path: Path) -> None:
     (tmp_path / "in.ppm").write_bytes(header + bytes(16))
-    assert open_picture(tmp_path / "in.ppm", budget=STRANGERS).height == 1
+    assert open_image(tmp_path / "in.ppm", budget=STRANGERS).height == 1
 
 
 def test_inks_profiles_are_not_counted_because_they_are_not_copied(tmp_path: Path) -> None:
     Image.new("CMYK", (16, 16)).save(tmp_path / "in.jpg", icc_profile=bytes(2**21))
-    assert open_picture(tmp_path / "in.jpg", budget=STRANGERS).mode == "CMYK"
+    assert open_image(tmp_path / "in.jpg", budget=STRANGERS).mode == "CMYK"
 
 
 def slow(path: Path) -> Path:
@@ -154,19 +155,19 @@ def slow(path: Path) -> Path:
 
 def test_a_deadline_ends_the_decoder_and_the_next_file_is_read(small: Path, tmp_path: Path) -> None:
     begin = time.monotonic()
-    with pytest.raises(PictureError, match=r"slow\.jpg takes more than 0\.5 seconds to decode"):
-        open_picture(slow(tmp_path / "slow.jpg"), budget=HASTY)
+    with pytest.raises(ImageError, match=r"slow\.jpg takes more than 0\.5 seconds to decode"):
+        open_image(slow(tmp_path / "slow.jpg"), budget=HASTY)
     assert time.monotonic() - begin < 20
-    assert open_picture(small).size == (24, 20)
+    assert open_image(small).size == (24, 20)
 
 
 def test_a_clock_ends_a_decoder_that_does_not_work(small: Path, tmp_path: Path) -> None:
     if not hasattr(os, "mkfifo"):
         pytest.skip("no pipes with names")
     os.mkfifo(tmp_path / "pipe.png")  # opening it waits for a writer
-    with pytest.raises(PictureError, match=r"pipe\.png takes more than 0\.1 seconds"):
-        open_picture(tmp_path / "pipe.png", budget=replace(STRANGERS, seconds=0.1))
-    assert open_picture(small).size == (24, 20)
+    with pytest.raises(ImageError, match=r"pipe\.png takes more than 0\.1 seconds"):
+        open_image(tmp_path / "pipe.png", budget=replace(STRANGERS, seconds=0.1))
+    assert open_image(small).size == (24, 20)
 
 
 def test_others_are_answered_meanwhile(small: Path, tmp_path: Path) -> None:
@@ -176,13 +177,13 @@ def test_others_are_answered_meanwhile(small: Path, tmp_path: Path) -> None:
     refused: list[float] = []
 
     def ask() -> None:
-        with pytest.raises(PictureError):
-            open_picture(path, budget=replace(HASTY, seconds=2))
+        with pytest.raises(ImageError):
+            open_image(path, budget=replace(HASTY, seconds=2))
         refused.append(time.monotonic())
 
     thread = threading.Thread(target=ask)
     thread.start()
-    open_picture(small)
+    open_image(small)
     answered = time.monotonic()
     thread.join()
     assert answered < refused[0]
@@ -193,7 +194,7 @@ def test_a_decoder_that_breaks_down_is_one_sentence(small: Path, tmp_path: Path)
     request = Request(str(slow(tmp_path / "slow.jpg")))
     ending = threading.Timer(1, pool.close)
     ending.start()
-    with pytest.raises(PictureError, match=r"slow\.jpg is damaged, its decoder broke down"):
+    with pytest.raises(ImageError, match=r"slow\.jpg is damaged, its decoder broke down"):
         pool.decode(request)
     assert pool.decode(Request(str(small))).size == (24, 20)
     pool.close()  # an idle one
@@ -204,9 +205,9 @@ def test_a_decoder_that_breaks_down_is_one_sentence(small: Path, tmp_path: Path)
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bound a process")
 def test_memory_is_bounded(tmp_path: Path) -> None:
     Image.new("RGB", (4000, 4000)).save(tmp_path / "in.png")
-    with pytest.raises(PictureError, match=r"in\.png"):
-        open_picture(tmp_path / "in.png", budget=replace(STRANGERS, memory=2**25))
-    assert open_picture(tmp_path / "in.png", budget=STRANGERS).size == (4000, 4000)
+    with pytest.raises(ImageError, match=r"in\.png"):
+        open_image(tmp_path / "in.png", budget=replace(STRANGERS, memory=2**25))
+    assert open_image(tmp_path / "in.png", budget=STRANGERS).size == (4000, 4000)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_whatever_a_decoder_raises_is_one_sentence(
         raise error
 
     monkeypatch.setattr(Image, "open", fail)
-    with pytest.raises(PictureError, match=r"small\.png is damaged or cut short"):
+    with pytest.raises(ImageError, match=r"small\.png is damaged or cut short"):
         decode(Request(str(small)))
 
 
@@ -248,8 +249,8 @@ def test_damage_anywhere_is_one_sentence_or_a_picture(suffix: str, tmp_path: Pat
             content[min(place, random.integers(0, 200))] = random.integers(0, 256)
         path.write_bytes(content)
         try:
-            open_picture(path, budget=STRANGERS)
-        except PictureError as error:
+            open_image(path, budget=STRANGERS)
+        except ImageError as error:
             assert path.name in str(error) and "\n" not in str(error)
 
 

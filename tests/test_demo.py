@@ -23,7 +23,8 @@ from hvae_sr.demo.examples import SIDE, photographs
 from hvae_sr.hub import bundled
 from hvae_sr.imaging import pixels
 from hvae_sr.imaging.files import file_record
-from hvae_sr.upscaling.images import Settings, made_so
+from hvae_sr.upscaling import UpscaleOptions
+from hvae_sr.upscaling.records import matches_record, records
 
 Upscale = Callable[..., tuple]
 
@@ -99,10 +100,10 @@ def test_downloads_record_how_they_were_made(upscale: Upscale, small: Path) -> N
     choices = {"num_samples": 2, "temperature": 0.8, "seed": 7, "consistent": True}
     (before, _), _, several, *_, download = upscale(small, **choices)
     model = load(shared.FIRST)
-    settings = Settings(samples=2, temperature=0.8, seed=7, consistent=True)
+    options = UpscaleOptions(num_samples=2, temperature=0.8, seed=7, consistent=True)
     samples = [Path(each["image"]) for each in several]
     # the command line takes them for its own, so `hvae-sr upscale` would make them again
-    assert made_so(small, samples, model, settings) == samples
+    assert all(map(matches_record, samples, records(small, model, options)))
     record = file_record(Path(download))
     assert record is not None
     assert (record["model"], record["revision"]) == (shared.FIRST, model.revision)
@@ -113,9 +114,9 @@ def test_downloads_record_how_they_were_made(upscale: Upscale, small: Path) -> N
 def test_broken_files_are_refused(upscale: Upscale, small: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_text("no picture at all")
-    assert "bad.png is not a picture" in refusal(lambda: upscale(bad))
+    assert "bad.png is not an image" in refusal(lambda: upscale(bad))
     bad.write_bytes(b"")
-    assert "bad.png is not a picture" in refusal(lambda: upscale(bad))
+    assert "bad.png is not an image" in refusal(lambda: upscale(bad))
     bad.write_bytes(small.read_bytes()[:400])
     assert "bad.png is damaged or cut short" in refusal(lambda: upscale(bad))
 

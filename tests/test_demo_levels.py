@@ -81,7 +81,7 @@ def test_levels_refuse_what_does_not_fit(levels: Ask, tmp_path: Path, enlarger: 
     assert "shrink it" in refusal(lambda: levels(model=enlarger, others=8, picture=large))
     (tmp_path / "bad.png").write_text("no picture at all")
     bad = handle_file(tmp_path / "bad.png")
-    assert "bad.png is not a picture" in refusal(lambda: levels(model=enlarger, picture=bad))
+    assert "bad.png is not an image" in refusal(lambda: levels(model=enlarger, picture=bad))
 
 
 def test_interpolation_goes_from_one_sample_to_the_other(between: Ask, client: Client) -> None:

@@ -134,7 +134,7 @@ def test_a_playlist_opens_nothing(upscale: Movie, tmp_path: Path) -> None:
     }
     for name, text in sources.items():
         (tmp_path / name).write_text(text)
-        assert "damaged, cut short or no movie" in refusal(
+        assert "damaged, cut short or not a movie" in refusal(
             lambda name=name: upscale(tmp_path / name)
         )
 
@@ -142,4 +142,4 @@ def test_a_playlist_opens_nothing(upscale: Movie, tmp_path: Path) -> None:
 def test_sound_alone_is_no_movie(upscale: Movie, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "song.mp4"), "w") as song:
         hum(song, song.add_stream("aac", rate=48000))
-    assert "no moving pictures" in refusal(lambda: upscale(tmp_path / "song.mp4"))
+    assert "no video stream" in refusal(lambda: upscale(tmp_path / "song.mp4"))

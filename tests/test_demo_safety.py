@@ -20,7 +20,7 @@ from gradio_client import Client, handle_file
 
 from hvae_sr.demo import cache, check, guard, shared
 from hvae_sr.demo.page import Page
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,7 +49,7 @@ def test_every_bad_input_gets_one_sentence(address: str, tmp_path: Path) -> None
     assert "far too large" in answers["a PNG that says 60000 x 60000"]
     assert "10000x10000" in answers["a decompression bomb"]
     for svg in ("SVG with a script", "SVG as PNG"):
-        assert "is not a picture in a format read here" in answers[svg]
+        assert "is not an image in a format read here" in answers[svg]
     assert answers["temperature NaN"] == "Temperature: use a number"
     assert answers["seed 1e99"] == f"Seed: use a number from 0 to {shared.LARGEST_SEED}"
     assert answers["a model that is not in the menu"] == "Model: choose one that the menu has"
@@ -157,7 +157,7 @@ def test_malformed_calls_get_no_traceback(address: str) -> None:
 def test_a_full_disk_is_told_without_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     path = cache.own_folder() / "tmp1" / "in-x4.png"
     with pytest.raises(gr.Error) as caught, shared.readable():
-        raise PictureError(f"{path} could not be written: No space left on device")
+        raise ImageError(f"{path} could not be written: No space left on device")
     assert caught.value.message == "in-x4.png could not be written: No space left on device"
 
 

@@ -9,13 +9,14 @@ import torch
 from conftest import Nearest, shaken, tiny_hvae
 from PIL import Image
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.hub import load
-from hvae_sr.imaging.files import file_record, open_picture
+from hvae_sr.imaging.files import file_record, open_image
 from hvae_sr.models.base import SuperResolutionModel
-from hvae_sr.upscaling import folders, images
+from hvae_sr.upscaling import UpscaleOptions, Upscaler, folders
 from hvae_sr.upscaling.folders import Outcome, plan, upscale_folder
-from hvae_sr.upscaling.images import Settings, upscale_file, upscale_picture
+from hvae_sr.upscaling.images import upscale_file
+from hvae_sr.upscaling.options import SEVERAL
 
 
 def noise(width: int = 6, height: int = 4, seed: int = 0) -> Image.Image:
@@ -66,7 +67,7 @@ class TestFolder:
         )
         assert tree(tmp_path / "out") == ["a.png", "b.webp", "deep/down/c.png"]
         for name in tree(tmp_path / "out"):
-            assert open_picture(tmp_path / "out" / name).size == (12, 8)
+            assert open_image(tmp_path / "out" / name).size == (12, 8)
         assert statuses(report) == ["written", "written", "failed", "written"]
         failure = report.outcomes[2]
         assert failure.source == album / "short.png"
@@ -96,7 +97,7 @@ class TestFolder:
         noise().save(tmp_path / "in" / "a.png")
         upscale_folder(tmp_path / "in", tmp_path / "out", nearest)
         written = (tmp_path / "out" / "a.png").read_bytes()
-        folders_ = (tmp_path / "in", tmp_path / "out", nearest, Settings(**change))
+        folders_ = (tmp_path / "in", tmp_path / "out", nearest, UpscaleOptions(**change))
         report = upscale_folder(*folders_)
         assert statuses(report) == ["kept"] and "--overwrite" in report.outcomes[0].reason
         assert (tmp_path / "out" / "a.png").read_bytes() == written
@@ -122,18 +123,20 @@ class TestFolder:
         (tmp_path / "in").mkdir()
         noise().save(tmp_path / "in" / "a.png")
         run = (tmp_path / "in", tmp_path / "out", hvae)
-        warm = Settings(temperature=1.0)
+        warm = UpscaleOptions(temperature=1.0)
         assert statuses(upscale_folder(*run, warm)) == ["written"]
         assert statuses(upscale_folder(*run, warm)) == ["done"]
         drawn = file_record(tmp_path / "out" / "a.png")["seed"]
-        assert statuses(upscale_folder(*run, Settings(temperature=1.0, seed=drawn))) == ["done"]
-        other = Settings(temperature=1.0, seed=drawn + 1)
+        assert statuses(upscale_folder(*run, UpscaleOptions(temperature=1.0, seed=drawn))) == [
+            "done"
+        ]
+        other = UpscaleOptions(temperature=1.0, seed=drawn + 1)
         assert statuses(upscale_folder(*run, other)) == ["kept"]
 
     def test_a_run_stopped_between_two_samples_goes_on(self, tmp_path, hvae):
         (tmp_path / "in").mkdir()
         noise().save(tmp_path / "in" / "a.png")
-        run = (tmp_path / "in", tmp_path / "out", hvae, Settings(samples=3, seed=4))
+        run = (tmp_path / "in", tmp_path / "out", hvae, UpscaleOptions(num_samples=3, seed=4))
         upscale_folder(*run)
         assert tree(tmp_path / "out") == ["a-1.png", "a-2.png", "a-3.png"]
         whole = [(tmp_path / "out" / name).read_bytes() for name in tree(tmp_path / "out")]
@@ -146,14 +149,14 @@ class TestFolder:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(PictureError, match="No space"):
+        with pytest.raises(ImageError, match="No space"):
             upscale_folder(album, tmp_path / "out", nearest)
         assert tree(tmp_path / "out") == []
 
     def test_a_wrong_call_ends_the_run(self, album, tmp_path, nearest):
         """It would fail for every picture alike."""
         with pytest.raises(ValueError, match="one answer"):
-            upscale_folder(album, tmp_path / "out", nearest, Settings(samples=2))
+            upscale_folder(album, tmp_path / "out", nearest, UpscaleOptions(num_samples=2))
 
 
 class TestPlan:
@@ -183,7 +186,7 @@ class TestPlan:
         (tmp_path / "a-1").mkdir()
         for name in ("a.bmp", "a.bmp.png"):
             noise().save(tmp_path / name)
-        with pytest.raises(PictureError, match=r"would both become .*a\.bmp\.png: rename one"):
+        with pytest.raises(ImageError, match=r"would both become .*a\.bmp\.png: rename one"):
             plan(tmp_path, tmp_path / "out")
 
     def test_its_own_output_is_not_read(self, tmp_path, nearest):
@@ -198,7 +201,7 @@ class TestPlan:
         folder = tmp_path / "pictures"
         folder.mkdir()
         noise().save(folder / "a.png")
-        with pytest.raises(PictureError, match="name another output folder"):
+        with pytest.raises(ImageError, match="name another output folder"):
             plan(folder, folder / target)
 
     def test_links_to_folders_are_reported_not_followed(self, tmp_path, nearest):
@@ -230,57 +233,59 @@ class TestPlan:
         assert statuses(report) == ["written", "failed"]
 
     def test_empty_and_absent_folders(self, tmp_path):
-        with pytest.raises(PictureError, match="no picture"):
+        with pytest.raises(ImageError, match="no image"):
             plan(tmp_path, tmp_path / "out")
-        with pytest.raises(PictureError, match="no folder"):
+        with pytest.raises(ImageError, match="not a folder"):
             plan(tmp_path / "absent", tmp_path / "out")
         noise().save(tmp_path / "a.png")
-        with pytest.raises(PictureError, match="name a folder"):
+        with pytest.raises(ImageError, match="name a folder"):
             plan(tmp_path, tmp_path / "a.png")
 
 
 class TestFile:
     def test_the_record_is_enough_to_make_the_picture_again(self, tmp_path, hvae):
         noise().save(tmp_path / "in.png")
-        upscale_file(tmp_path / "in.png", [tmp_path / "a.png"], hvae, Settings(temperature=1.0))
+        upscale_file(
+            tmp_path / "in.png", [tmp_path / "a.png"], hvae, UpscaleOptions(temperature=1.0)
+        )
         record = file_record(tmp_path / "a.png")
         assert record["model"] == "tiny-hvae" and record["revision"] == hvae.revision
         assert (record["scale"], record["temperature"]) == (2, 1.0)
         again = hvae.upscale(
-            open_picture(tmp_path / "in.png"),
+            open_image(tmp_path / "in.png"),
             temperature=record["temperature"],
             seed=record["seed"],
             consistent=record["consistent"],
         )
-        assert again.tobytes() == open_picture(tmp_path / "a.png").tobytes()
+        assert again.tobytes() == open_image(tmp_path / "a.png").tobytes()
 
     def test_at_temperature_0_no_seed_is_drawn(self, tmp_path, hvae):
         noise().save(tmp_path / "in.png")
-        upscale_file(tmp_path / "in.png", [tmp_path / "a.png"], hvae, Settings())
+        upscale_file(tmp_path / "in.png", [tmp_path / "a.png"], hvae, UpscaleOptions())
         assert file_record(tmp_path / "a.png")["seed"] is None
 
     def test_every_sample_knows_its_number(self, tmp_path, hvae):
         noise().save(tmp_path / "in.png")
         targets = [tmp_path / f"{n}.png" for n in range(3)]
-        upscale_file(tmp_path / "in.png", targets, hvae, Settings(samples=3))
+        upscale_file(tmp_path / "in.png", targets, hvae, UpscaleOptions(num_samples=3))
         records = [file_record(target) for target in targets]
         assert [record["sample"] for record in records] == [1, 2, 3]
-        assert {record["temperature"] for record in records} == {images.SEVERAL}
+        assert {record["temperature"] for record in records} == {SEVERAL}
         assert len({target.read_bytes() for target in targets}) == 3
 
     def test_lost_transparency_is_refused_before_the_work(self, tmp_path, nearest, monkeypatch):
         Image.new("RGBA", (4, 4), (1, 2, 3, 99)).save(tmp_path / "in.png")
-        monkeypatch.setattr(type(nearest), "upscale", lambda *_, **__: pytest.fail("it ran"))
-        with pytest.raises(PictureError, match="transparency"):
-            upscale_file(tmp_path / "in.png", [tmp_path / "out.jpg"], nearest, Settings())
+        monkeypatch.setattr(Upscaler, "images", lambda *_, **__: pytest.fail("it ran"))
+        with pytest.raises(ImageError, match="transparency"):
+            upscale_file(tmp_path / "in.png", [tmp_path / "out.jpg"], nearest, UpscaleOptions())
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("samples", 0), ("temperature", -1), ("temperature", float("nan")), ("quality", 101)],
+        [("num_samples", 0), ("temperature", -1), ("temperature", float("nan")), ("quality", 101)],
     )
     def test_settings_out_of_range(self, name, value):
         with pytest.raises(ValueError, match=f"{name} must"):
-            Settings(**{name: value})
+            UpscaleOptions(**{name: value})
 
 
 class TestSize:
@@ -289,42 +294,44 @@ class TestSize:
         [((24, 24), (24, 16)), ((13, 99), (13, 9)), ((48, 32), (48, 32)), ((3, 3), (3, 2))],
     )
     def test_the_model_runs_until_only_shrinking_is_left(self, size, expected, nearest):
-        (larger,) = upscale_picture(noise(6, 4), nearest, Settings(size=size))
+        (larger,) = Upscaler(nearest, UpscaleOptions(size=size)).images(noise(6, 4))
         assert larger.size == expected
 
     def test_a_size_the_model_hits_is_not_resampled(self, nearest):
         image = noise(6, 4)
-        (larger,) = upscale_picture(image, nearest, Settings(size=(12, 8)))
+        (larger,) = Upscaler(nearest, UpscaleOptions(size=(12, 8))).images(image)
         assert larger.tobytes() == nearest.upscale(image).tobytes()
 
     def test_sideways_pictures_fit_by_what_is_seen(self, nearest, tmp_path):
         exif = Image.Exif()
         exif[0x0112] = 6
         noise(6, 4).save(tmp_path / "in.png", exif=exif)
-        image = open_picture(tmp_path / "in.png")
-        (larger,) = upscale_picture(image, nearest, Settings(size=(99, 12)))
+        image = open_image(tmp_path / "in.png")
+        (larger,) = Upscaler(nearest, UpscaleOptions(size=(99, 12))).images(image)
         assert larger.size == (8, 12)
 
     @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P", "CMYK"])
     def test_modes_survive(self, mode, nearest):
         image = noise().convert("L").convert("I").point(lambda v: v * 200)
         image = image.convert("I;16") if mode == "I;16" else noise().convert(mode)
-        (larger,) = upscale_picture(image, nearest, Settings(size=(9, 6)))
+        (larger,) = Upscaler(nearest, UpscaleOptions(size=(9, 6))).images(image)
         assert larger.size == (9, 6)
         assert larger.mode == {"P": "RGB", "CMYK": "RGB"}.get(mode, mode)
 
     def test_several_samples(self, hvae):
-        answers = upscale_picture(noise(), hvae, Settings(samples=2, size=(20, 20), seed=1))
+        answers = Upscaler(hvae, UpscaleOptions(num_samples=2, size=(20, 20), seed=1)).images(
+            noise()
+        )
         assert [answer.size for answer in answers] == [(20, 13), (20, 13)]
         assert answers[0].tobytes() != answers[1].tobytes()
 
     def test_several_samples_of_nothing_to_draw_are_refused(self, hvae):
-        with pytest.raises(PictureError, match="one sample"):
-            upscale_picture(noise(), hvae, Settings(samples=2, size=(3, 3)))
+        with pytest.raises(ImageError, match="one sample"):
+            Upscaler(hvae, UpscaleOptions(num_samples=2, size=(3, 3))).images(noise())
 
     def test_too_far_is_refused(self, nearest):
-        with pytest.raises(PictureError, match="48x32 in 3 passes"):
-            upscale_picture(noise(6, 4), nearest, Settings(size=(4000, 4000)))
+        with pytest.raises(ImageError, match="48x32 in 3 passes"):
+            Upscaler(nearest, UpscaleOptions(size=(4000, 4000))).images(noise(6, 4))
 
 
 def test_a_model_is_known_by_name_and_content(hvae):

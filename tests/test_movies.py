@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from hvae_sr.errors import MovieError
 from hvae_sr.imaging.video import is_movie, reading, threads
+from hvae_sr.upscaling import UpscaleOptions, Upscaler
 from hvae_sr.upscaling.video import upscale_movie
 
 BUNNY = Path(__file__).parents[2] / "shared" / "data" / "video" / "bigbuckbunny.mp4"
@@ -198,7 +200,7 @@ def test_the_picture_is_the_models(tmp_path: Path) -> None:
 
 def test_sound_subtitles_chapters_and_tags_are_copied(tmp_path: Path) -> None:
     source, target = rich(tmp_path / "in.mkv"), tmp_path / "out.mkv"
-    upscale_movie(source, target, Nearest(), seed=3)
+    upscale_movie(source, target, Nearest(), UpscaleOptions(seed=3))
     assert packets(target) == packets(source)
     assert len(packets(source)) == 3
     with av.open(str(source)) as before, av.open(str(target)) as after:
@@ -212,7 +214,7 @@ def test_sound_subtitles_chapters_and_tags_are_copied(tmp_path: Path) -> None:
         assert [c["metadata"] for c in after.chapters()] == [{"title": "Start"}]
         assert after.metadata["title"] == "A film"
         record = json.loads(after.metadata["COMMENT"].removeprefix("hvae_sr "))
-        assert (record["model"], record["seed"], record["scale"]) == ("Nearest", 3, 2)
+        assert (record["model"], record["seed"], record["scale"]) == ("Nearest", None, 2)
 
 
 def test_a_picture_that_starts_after_the_sound_stays_so(tmp_path: Path) -> None:
@@ -302,7 +304,12 @@ def test_size_fits_the_frames_into_a_box(
     tmp_path: Path, size: tuple[int, int], wanted: tuple[int, int], seen: int
 ) -> None:
     model = Watching()
-    upscale_movie(make(tmp_path / "in.mp4", STEADY[:2]), tmp_path / "out.mp4", model, size=size)
+    upscale_movie(
+        make(tmp_path / "in.mp4", STEADY[:2]),
+        tmp_path / "out.mp4",
+        model,
+        UpscaleOptions(size=size),
+    )
     assert [(f.width, f.height) for f in frames(tmp_path / "out.mp4")] == [wanted] * 2
     assert len(model.seen) == 2 * seen
 
@@ -341,18 +348,18 @@ def test_mirroring_is_applied_to_the_pixels(tmp_path: Path) -> None:
 def test_a_still_movie_does_not_flicker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = shaken(tiny_hvae(2), 0.3)
     made: list[Tensor] = []
-    upscale = type(model).upscale
+    images = Upscaler.images
 
-    def watched(self: Any, picture: Any, **options: Any) -> Any:
-        made.append(upscale(self, picture, **options))
+    def watched(self: Any, image: Any) -> Any:
+        made.append(images(self, image))
         return made[-1]
 
-    monkeypatch.setattr(type(model), "upscale", watched)
+    monkeypatch.setattr(Upscaler, "images", watched)
     source = make(tmp_path / "in.mkv", STEADY[:4], codec="ffv1", picture=lambda index: blobs(0))
-    upscale_movie(source, tmp_path / "out.mp4", model, temperature=0.8, seed=1)
+    upscale_movie(source, tmp_path / "out.mp4", model, UpscaleOptions(temperature=0.8, seed=1))
     assert len(made) == 4
     assert all(torch.equal(picture, made[0]) for picture in made)
-    upscale_movie(source, tmp_path / "out.mp4", model, temperature=0.8, seed=2)
+    upscale_movie(source, tmp_path / "out.mp4", model, UpscaleOptions(temperature=0.8, seed=2))
     assert not torch.equal(made[-1], made[0])
 
 
@@ -438,7 +445,7 @@ def test_damage_inside_a_movie_is_one_clear_error(tmp_path: Path) -> None:
 def test_what_is_no_movie_is_refused(tmp_path: Path, content: bytes) -> None:
     source = tmp_path / "in.mp4"
     source.write_bytes(content)
-    with pytest.raises(MovieError, match="no movie"):
+    with pytest.raises(MovieError, match="not a movie"):
         upscale_movie(source, tmp_path / "out.mp4", Nearest())
     assert only(tmp_path, source.name)
 
@@ -446,12 +453,12 @@ def test_what_is_no_movie_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_still_picture_under_a_movies_name_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "in.mp4"
     av.VideoFrame.from_ndarray(blobs(0), "rgb24").to_image().save(source, format="PNG")
-    with pytest.raises(MovieError, match="no movie"):
+    with pytest.raises(MovieError, match="not a movie"):
         upscale_movie(source, tmp_path / "out.mp4", Nearest())
 
 
 def test_a_missing_movie_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(MovieError, match=r"in\.mp4 is not there"):
+    with pytest.raises(MovieError, match=r"in\.mp4 does not exist"):
         upscale_movie(tmp_path / "in.mp4", tmp_path / "out.mp4", Nearest())
 
 
@@ -465,7 +472,7 @@ def test_sound_with_a_cover_picture_has_no_moving_pictures(tmp_path: Path) -> No
         movie.mux(cover.encode(av.VideoFrame.from_ndarray(blobs(0), "rgb24")))
         movie.mux(cover.encode(None))
         hum(movie, sound)
-    with pytest.raises(MovieError, match="no moving pictures"):
+    with pytest.raises(MovieError, match="no video stream"):
         upscale_movie(source, tmp_path / "out.mp4", Nearest())
 
 
@@ -500,10 +507,11 @@ def test_an_interrupted_run_leaves_neither_file_nor_thread(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, write: Callable[[Path], None]) -> None:
-        write(Path("/dev/full"))
+    @contextmanager
+    def full(path: Path) -> Iterator[Path]:
+        yield Path("/dev/full")
 
-    monkeypatch.setattr("hvae_sr.imaging.files.written_whole", full)
+    monkeypatch.setattr("hvae_sr.upscaling.video.atomic_write", full)
     source = make(tmp_path / "in.mp4")
     with pytest.raises(MovieError, match=r"out\.mkv could not be written: No space left"):
         upscale_movie(source, tmp_path / "out.mkv", Nearest())

@@ -489,7 +489,7 @@ class TestAtomicSaving:
         "place",
         [
             "safetensors.torch.save_model",
-            "hvae_sr.storage.serialization.os.fsync",
+            "hvae_sr.atomic.os.fsync",
             "pathlib.Path.write_text",
         ],
     )
@@ -508,7 +508,7 @@ class TestAtomicSaving:
     def test_a_full_disk_leaves_nothing_of_a_new_model(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("hvae_sr.storage.serialization.os.fsync", self.fail)
+        monkeypatch.setattr("hvae_sr.atomic.os.fsync", self.fail)
         with pytest.raises(OSError, match="No space"):
             tiny_cnn().save_pretrained(tmp_path / "new" / "model")
         assert not list((tmp_path / "new").iterdir())

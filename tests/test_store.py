@@ -13,12 +13,21 @@ from PIL import Image, features
 
 from hvae_sr import cli
 from hvae_sr.degradations import get_degradation
-from hvae_sr.errors import DataError, ModelError, PictureError
+from hvae_sr.errors import DataError, ImageError, ModelError
 from hvae_sr.evaluation import codecs
-from hvae_sr.imaging.files import LARGEST_FILE, open_picture, read_record, save_picture
+from hvae_sr.imaging.decoding import LARGEST_FILE
+from hvae_sr.imaging.files import open_image, save_image
+from hvae_sr.imaging.metadata import read_record
 from hvae_sr.imaging.pixels import to_image, to_tensor
-from hvae_sr.upscaling import rescale
-from hvae_sr.upscaling.rescale import Shrunk, restore, restore_file, shrink, shrink_file
+from hvae_sr.upscaling import UpscaleOptions, Upscaler
+from hvae_sr.upscaling.rescale import (
+    Shrunk,
+    restore,
+    restore_file,
+    restoring,
+    shrink,
+    shrink_file,
+)
 
 SIZES = [(1, 1), (5, 7), (33, 21), (24, 12)]
 NAMES = ["area", "bicubic", "gaussian", "gaussian_corner"]
@@ -91,7 +100,7 @@ def test_modes_survive_every_codec(mode, suffix, tmp_path):
     photo(9, 6, mode).save(tmp_path / "in.png")
     small, back = tmp_path / f"small{suffix}", tmp_path / "back.png"
     if mode == "I;16" and suffix != ".png":
-        with pytest.raises(PictureError, match="only PNG"):
+        with pytest.raises(ImageError, match="only PNG"):
             shrink_file(tmp_path / "in.png", small, Nearest())
         assert not small.exists()
         return
@@ -114,7 +123,7 @@ def test_colour_profile_exif_and_upright_orientation_are_kept(tmp_path):
     photo(8, 6).save(tmp_path / "in.png", exif=exif, icc_profile=b"a profile")
     shrink_file(tmp_path / "in.png", tmp_path / "small.png", Nearest())
     restore_file(tmp_path / "small.png", tmp_path / "back.png", Nearest())
-    answer = open_picture(tmp_path / "back.png")
+    answer = open_image(tmp_path / "back.png")
     assert answer.size == (6, 8)
     assert answer.info["icc_profile"] == b"a profile"
     assert answer.getexif()[0x010F] == "a camera" and 0x0112 not in answer.getexif()
@@ -135,7 +144,7 @@ def test_the_small_picture_is_the_models_own_degradation(name):
 def test_a_consistent_answer_shrinks_to_what_was_stored(size, name):
     model = tiny_cnn(degradation=name).eval()
     small, shrunk = shrink(to_image(random_pictures(3, size[1], size[0])), model)
-    again, _ = shrink(restore(small, model, shrunk, consistent=True), model)
+    again, _ = shrink(restore(small, model, shrunk, UpscaleOptions(consistent=True)), model)
     assert np.abs(levels(again) - levels(small)).max() <= 1
 
 
@@ -150,7 +159,8 @@ def test_without_consistency_an_untrained_model_shrinks_to_something_else():
 def test_a_seed_names_the_restored_picture():
     model = tiny_hvae().eval()
     small, shrunk = shrink(photo(21, 13), model)
-    one, same, other = (restore(small, model, shrunk, temperature=1.0, seed=s) for s in (1, 1, 2))
+    warm = [UpscaleOptions(temperature=1.0, seed=seed) for seed in (1, 1, 2)]
+    one, same, other = (restore(small, model, shrunk, options) for options in warm)
     assert np.array_equal(levels(one), levels(same))
     assert not np.array_equal(levels(one), levels(other))
 
@@ -160,10 +170,10 @@ def test_a_drawn_seed_is_recorded_and_repeats_the_picture(tmp_path):
     photo(21, 13).save(tmp_path / "in.png")
     small, one, again = (tmp_path / f"{name}.png" for name in ("small", "one", "again"))
     shrink_file(tmp_path / "in.png", small, model)
-    restore_file(small, one, model, temperature=1.0)
-    record = read_record(open_picture(one))
+    restore_file(small, one, model, UpscaleOptions(temperature=1.0))
+    record = read_record(open_image(one))
     assert record is not None
-    restore_file(small, again, model, temperature=1.0, seed=record["seed"])
+    restore_file(small, again, model, UpscaleOptions(temperature=1.0, seed=record["seed"]))
     assert again.read_bytes() == one.read_bytes()
 
 
@@ -171,7 +181,7 @@ def test_a_drawn_seed_is_recorded_and_repeats_the_picture(tmp_path):
 
 
 def test_the_record_says_how_the_picture_was_made(stored):
-    record = read_record(open_picture(stored))
+    record = read_record(open_image(stored))
     assert record is not None
     assert (record["action"], record["degradation"], record["scale"]) == ("shrink", "area", 2)
     assert (record["width"], record["height"], record["grey"]) == (7, 5, False)
@@ -190,9 +200,9 @@ def test_the_record_of_a_loaded_model_names_its_revision(nearest, tmp_path):
 
 def test_a_restored_file_is_no_stored_one(stored, tmp_path):
     restore_file(stored, tmp_path / "back.png", Nearest())
-    record = read_record(open_picture(tmp_path / "back.png"))
+    record = read_record(open_image(tmp_path / "back.png"))
     assert record is not None and (record["action"], record["temperature"]) == ("restore", 0)
-    with pytest.raises(PictureError, match="hvae-sr upscale"):
+    with pytest.raises(ImageError, match="hvae-sr upscale"):
         restore_file(tmp_path / "back.png", tmp_path / "again.png", Nearest())
 
 
@@ -225,10 +235,10 @@ def test_hostile_records_are_one_short_sentence(changes, tmp_path, monkeypatch):
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a model ran on a hostile record")
 
-    monkeypatch.setattr(Nearest, "upscale", never)
+    monkeypatch.setattr(Upscaler, "images", never)
     path = tmp_path / "hostile.png"
-    save_picture(shrink(photo(7, 5), Nearest())[0], path, record=valid_record(**changes))
-    with pytest.raises(PictureError) as caught:
+    save_image(shrink(photo(7, 5), Nearest())[0], path, record=valid_record(**changes))
+    with pytest.raises(ImageError) as caught:
         restore_file(path, tmp_path / "out.png", Nearest())
     said = str(caught.value)
     assert said.startswith("hostile.png: ") and "\n" not in said and len(said) < 250
@@ -239,14 +249,14 @@ def test_hostile_records_are_one_short_sentence(changes, tmp_path, monkeypatch):
 def test_a_record_without_a_field_names_it(field):
     record = valid_record()
     del record[field]
-    with pytest.raises(PictureError, match=f"no {field}"):
+    with pytest.raises(ImageError, match=f"no {field}"):
         Shrunk.parse(record)
 
 
 @pytest.mark.parametrize("changes", [{"width": 8, "height": 7}, {"width": 4000, "height": 3000}])
 def test_a_record_of_another_size_is_refused(changes):
     small, _ = shrink(photo(7, 5), Nearest())
-    with pytest.raises(PictureError, match="edited"):
+    with pytest.raises(ImageError, match="edited"):
         restore(small, Nearest(), Shrunk.parse(valid_record(**changes)))
 
 
@@ -256,13 +266,13 @@ def test_a_small_picture_that_was_turned_since_is_refused():
     exif[0x0112] = 6  # a quarter turn, which viewers apply
     file = io.BytesIO()
     small.save(file, "PNG", exif=exif)
-    with pytest.raises(PictureError, match="edited"):
-        restore(Image.open(file), Nearest(), shrunk, consistent=True)
+    with pytest.raises(ImageError, match="edited"):
+        restore(Image.open(file), Nearest(), shrunk, UpscaleOptions(consistent=True))
 
 
 @pytest.mark.parametrize("record", [None, {}, {"action": "upscale", "model": "x"}])
 def test_pictures_not_made_by_shrink_are_sent_to_upscale(record):
-    with pytest.raises(PictureError, match="hvae-sr upscale"):
+    with pytest.raises(ImageError, match="hvae-sr upscale"):
         Shrunk.parse(record)
 
 
@@ -276,10 +286,10 @@ def test_a_model_of_another_task_is_refused(model):
 
 
 def test_no_picture_makes_anyone_download_a_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(rescale, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(restoring, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     path = tmp_path / "lure.png"
     record = valid_record(model="some-one/model")
-    save_picture(shrink(photo(7, 5), Nearest())[0], path, record=record)
+    save_image(shrink(photo(7, 5), Nearest())[0], path, record=record)
     with pytest.raises(ModelError, match=r"some-one/model.*--model"):
         restore_file(path, tmp_path / "out.png")
 
@@ -318,7 +328,7 @@ def test_another_revision_of_the_same_model_is_said(stored, tmp_path):
 def test_wishes_that_cannot_be_are_one_sentence(name, quality, lossless, said, tmp_path):
     photo(7, 5).save(tmp_path / "in.png")
     target = tmp_path / name
-    with pytest.raises(PictureError, match=said):
+    with pytest.raises(ImageError, match=said):
         shrink_file(tmp_path / "in.png", target, Nearest(), quality=quality, lossless=lossless)
     assert not target.exists()
 
@@ -328,7 +338,7 @@ def test_lossless_webp_keeps_every_pixel_of_the_small_picture(tmp_path):
     image.save(tmp_path / "in.png")
     shrink_file(tmp_path / "in.png", tmp_path / "small.webp", Nearest(), lossless=True)
     small, _ = shrink(image, Nearest())
-    assert np.array_equal(levels(open_picture(tmp_path / "small.webp")), levels(small))
+    assert np.array_equal(levels(open_image(tmp_path / "small.webp")), levels(small))
 
 
 def test_a_model_of_small_pictures_restores_nothing():
@@ -438,7 +448,7 @@ def test_bytes_are_those_of_the_files_that_shrink_writes(comparison, tmp_path):
     for source in sorted(folder.iterdir()):
         target = tmp_path / f"{source.stem}.png"
         plain = tmp_path / "plain.png"
-        to_image(to_tensor(open_picture(source))[0]).save(plain)
+        to_image(to_tensor(open_image(source))[0]).save(plain)
         shrink_file(plain, target, Nearest())
         width, height = Image.open(source).size
         rates.append(8 * target.stat().st_size / (width * height))

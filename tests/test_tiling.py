@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import (
+    TINY,
     Nearest,
     random_pictures,
     shaken,
@@ -21,7 +22,7 @@ from conftest import (
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr.errors import ModelError, PictureError
+from hvae_sr.errors import ImageError, ModelError
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.latents import Decode, LatentSource
 from hvae_sr.nn.noise import Noise
@@ -272,7 +273,7 @@ class TestMemory:
     def test_running_out_with_the_smallest_tile_says_so(self):
         model = Nearest()
         Count(model, lambda *_: torch.OutOfMemoryError("full"))
-        with pytest.raises(PictureError, match="memory"):
+        with pytest.raises(ImageError, match="memory"):
             model.upscale(torch.zeros(1, 3, 90, 90))
 
     def test_tiles_fit_the_memory_there_is(self, monkeypatch: pytest.MonkeyPatch):
@@ -295,6 +296,22 @@ class TestPrecision:
         half, full = model.upscale(lr, dtype=dtype), model.upscale(lr)
         assert half.dtype == torch.float32
         assert 0 < float((half - full).abs().max()) < 0.03
+
+    @pytest.mark.parametrize("name", TINY)
+    def test_weights_in_half_precision_are_used_as_they_are(self, name: str):
+        model, lr = shaken(TINY[name](), 0.02), smooth_pictures(1, 3, 8, 8)
+        full = model.upscale(lr)
+        half = model.bfloat16().upscale(lr)
+        assert half.dtype == torch.float32 and torch.isfinite(half).all()
+        assert 0 < float((half - full).abs().max()) < 0.03
+        assert Upscaler(model)(lr).lr_psnr.shape == (1, 1)
+
+    def test_half_weights_that_overflow_are_said(self):
+        model = shaken(tiny_hvae(), 0.02).half()
+        with torch.no_grad():
+            next(model.parameters()).fill_(60_000)
+        with pytest.raises(ModelError, match="not finite"):
+            model.upscale(torch.ones(1, 3, 8, 8))
 
     def test_tiles_that_overflow_are_redone_in_float32(self):
         class Overflows(Nearest):

@@ -153,7 +153,7 @@ def ablate(
     """
     from hvae_sr.evaluation import ablation
     from hvae_sr.evaluation.report import load_references
-    from hvae_sr.imaging.files import save_picture
+    from hvae_sr.imaging.files import save_image
     from hvae_sr.training.data import load_pictures
 
     variants = [variant for part in ablation.VARIANTS.values() for variant in part]
@@ -167,7 +167,7 @@ def ablate(
     sources = f"--data {Path(data).name} --test {Path(test).name}"
     command = f"hvae-sr ablate {sources} --steps {steps} --limit {limit}"
     sheet = out.with_suffix(".png")
-    save_picture(ablation.sheet(bench, variants), sheet)
+    save_image(ablation.sheet(bench, variants), sheet)
     out.with_suffix(".md").write_text(ablation.page(bench, outcomes, command, sheet.name))
     print(out.with_suffix(".md"))
 

@@ -30,10 +30,10 @@ def showcase(
 ) -> None:
     """Draw the README's pictures with the bundled models, or with others."""
     from hvae_sr.evaluation.showcase import draw
-    from hvae_sr.imaging.files import save_picture
+    from hvae_sr.imaging.files import save_image
 
     named = {key: name for key, name in (("cnn", cnn), ("hvae", hvae)) if name is not None}
-    save_picture(draw(of, **named), target)
+    save_image(draw(of, **named), target)
 
 
 @app.command()

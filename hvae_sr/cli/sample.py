@@ -21,7 +21,7 @@ def sample(
 
     from hvae_sr.errors import ModelError
     from hvae_sr.hub import load
-    from hvae_sr.imaging.files import save_picture
+    from hvae_sr.imaging.files import save_image
     from hvae_sr.imaging.pixels import to_image
     from hvae_sr.models.latent import GenerativeModel
 
@@ -29,4 +29,4 @@ def sample(
     if not isinstance(loaded, GenerativeModel):
         raise ModelError(f"{model} is deterministic and has no prior to sample from")
     pictures = loaded.sample(count, temperature=temperature, seed=seed)
-    save_picture(to_image(make_grid(pictures, nrow=round(count**0.5) or 1)), target)
+    save_image(to_image(make_grid(pictures, nrow=round(count**0.5) or 1)), target)

@@ -1,44 +1,47 @@
-"""`hvae-sr shrink`, `restore` and `codecs`: pictures stored coarsely, and what that is worth."""
+"""`hvae-sr shrink`, `restore` and `codecs`: images stored coarsely, and what that is worth."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from hvae_sr.cli.app import Device, Seed, app
+from hvae_sr.cli.upscale import DEFAULT_MODEL, DecodeOption, Dtype, Temperature, Tile
+
+if TYPE_CHECKING:
+    from hvae_sr.nn.latents import Decode
 
 ModelOption = Annotated[str, typer.Option(help="Bundled name, folder, or owner/name.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace an existing output.")]
-MODEL = "photo-cnn-x4"
 SMALL = ".small"
 
 
 @app.command()
 def shrink(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture file.")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image file.")],
     target: Annotated[
         Path | None,
         typer.Argument(
             metavar="OUTPUT", help="A .png, .webp or .avif; INPUT.small.webp if absent."
         ),
     ] = None,
-    model: ModelOption = MODEL,
+    model: ModelOption = DEFAULT_MODEL,
     kind: Annotated[
         str | None, typer.Option("--format", help="png, webp or avif, where OUTPUT is absent.")
     ] = None,
     quality: Annotated[
         int | None, typer.Option(help="1 to 100 of a lossy codec, 90 if absent.")
     ] = None,
-    lossless: Annotated[bool, typer.Option(help="Keep every pixel of the small picture.")] = False,
+    lossless: Annotated[bool, typer.Option(help="Keep every pixel of the small image.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Store a picture coarsely: small, and with a note of how to restore it."""
-    from hvae_sr.errors import PictureError
+    """Store an image coarsely: small, and with a note of how to restore it."""
+    from hvae_sr.errors import ImageError
     from hvae_sr.hub import load
     from hvae_sr.upscaling.rescale import shrink_file
 
     if target is not None and kind is not None:
-        raise PictureError("give OUTPUT or --format, not both: OUTPUT's suffix is the format")
+        raise ImageError("give OUTPUT or --format, not both: OUTPUT's suffix is the format")
     if target is None:
         target = source.with_name(f"{source.stem}{SMALL}.{kind or 'webp'}")
     shrink_file(
@@ -58,37 +61,44 @@ def restore(
     model: Annotated[
         str | None, typer.Option(help="Another model of the same degradation than the noted one.")
     ] = None,
-    temperature: Annotated[
-        float, typer.Option(help="0: best guess; 1: latents at full scale.")
-    ] = 0.0,
+    temperature: Temperature = None,
     seed: Seed = None,
+    decode: DecodeOption = None,
     consistent: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            help="Project onto the pictures that shrink to INPUT. After a lossy codec that is "
-            "INPUT as decoded, its artefacts included."
+            help="Project onto the images that shrink to INPUT. After a lossy codec that is "
+            "INPUT as decoded, its artefacts included.",
+            show_default="no-consistent",
         ),
-    ] = False,
-    tile: Annotated[int | None, typer.Option(help="Side of the tiles, in small pixels.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    ] = None,
+    tile: Tile = None,
+    dtype: Dtype = None,
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
-    """Bring a picture made by `shrink` back, at the exact size of its original."""
+    """Bring an image made by `shrink` back, at the exact size of its original."""
     from hvae_sr.hub import load
+    from hvae_sr.upscaling import UpscaleOptions
     from hvae_sr.upscaling.rescale import restore_file
 
+    options = UpscaleOptions().changed(
+        {
+            "temperature": temperature,
+            "seed": seed,
+            "decode": cast("Decode | None", decode),
+            "consistent": consistent,
+            "tile": tile,
+            "dtype": dtype,
+        }
+    )
     if target is None:
         target = source.with_name(f"{source.stem.removesuffix(SMALL)}.restored.png")
     shrunk = restore_file(
         source,
         target,
         None if model is None else load(model, device=device),
-        temperature=temperature,
-        seed=seed,
-        consistent=consistent,
-        tile=tile,
-        dtype=dtype,
+        options,
         device=device,
         overwrite=overwrite,
     )
@@ -101,11 +111,11 @@ def restore(
 @app.command()
 def codecs(
     data: Annotated[Path, typer.Option(help="A folder of photographs.")],
-    model: ModelOption = MODEL,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many pictures.")] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Compare storing coarsely with JPEG, WebP and AVIF of the whole picture at equal bytes."""
+    """Compare storing coarsely with JPEG, WebP and AVIF of the whole image at equal bytes."""
     from hvae_sr.evaluation.codecs import compare, markdown
     from hvae_sr.hub import load
 

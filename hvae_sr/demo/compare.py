@@ -22,7 +22,7 @@ from hvae_sr.demo.shared import (
     readable,
     stored,
 )
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.evaluation.baselines import bicubic
 from hvae_sr.evaluation.metrics import lr_psnr, score
 from hvae_sr.evaluation.report import WINDOW, cropped
@@ -116,7 +116,7 @@ def set_task(image: Image.Image, degradation: Degradation, reference: bool) -> T
     """The picture as the input of a degradation's models, or shrunk by it when it is a reference.
 
     Raises:
-        PictureError: for a reference too small to be scored.
+        ImageError: for a reference too small to be scored.
     """
     rgb, rest = split(image)
     if not reference:
@@ -124,7 +124,7 @@ def set_task(image: Image.Image, degradation: Degradation, reference: bool) -> T
     scale = degradation.scale
     needed = -(-(WINDOW + 2 * scale) // scale) * scale  # SSIM's window inside the shaved border
     if min(rgb.shape[-2:]) < needed:
-        raise PictureError(
+        raise ImageError(
             f"the reference is {rgb.shape[-1]}x{rgb.shape[-2]}: scores at x{scale} need at least "
             f"{needed} pixels along each side"
         )

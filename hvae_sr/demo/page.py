@@ -1,7 +1,6 @@
 """The page as gradio serves it, with this demo's own rules for what comes in."""
 
 import asyncio
-import functools
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,11 @@ from gradio import routes
 from gradio.route_utils import FileUploadProgress
 from gradio.utils import LRUCache
 
+from hvae_sr.atomic import atomic_write
 from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
 from hvae_sr.demo.line import Line, job_of
 from hvae_sr.demo.values import NOT_UNDERSTOOD, check, explained, refusal, vetted
-from hvae_sr.imaging.files import written_whole
 
 CHOSEN = {"index", "value"}  # what the page says of a thing that was chosen
 MOST_UPLOADS = 256  # on their way at once
@@ -66,7 +65,8 @@ class Page(gr.Blocks):
         for path, content in self._files.items():
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                written_whole(path, functools.partial(_write, content))
+                with atomic_write(path) as scratch:
+                    scratch.write_bytes(content)
 
     async def process_api(
         self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any
@@ -111,7 +111,3 @@ def _check_event(block_fn: Any, data: Any) -> None:
     vetted(data)
     if block_fn.collects_event_data and not (isinstance(data, dict) and data.keys() >= CHOSEN):
         raise refusal("choose one of those that are shown")
-
-
-def _write(content: bytes, path: Path) -> None:
-    path.write_bytes(content)

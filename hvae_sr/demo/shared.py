@@ -15,11 +15,11 @@ from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
 from hvae_sr.demo.quota import check_room
 from hvae_sr.demo.values import own
-from hvae_sr.errors import HvaeSrError, ModelError, PictureError
+from hvae_sr.errors import HvaeSrError, ImageError, ModelError
 from hvae_sr.evaluation import cards
 from hvae_sr.hub import bundled, load
 from hvae_sr.imaging.budget import STRANGERS
-from hvae_sr.imaging.files import open_picture, save_picture
+from hvae_sr.imaging.files import open_image, save_image
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 
@@ -187,20 +187,20 @@ def read_picture(path: str | None, answers: int, shrink: int = 1) -> Image.Image
         shrink: by how much the picture's sides shrink before a model sees it.
 
     Raises:
-        PictureError: for no picture, no longer a picture, a broken one or one too large.
+        ImageError: for no picture, no longer a picture, a broken one or one too large.
     """
     if not path or not Path(path).is_file():
-        raise PictureError("there is no picture: choose one first, or upload it again")
-    image = open_picture(path, largest=LARGEST_WORK * shrink**2, budget=STRANGERS)
+        raise ImageError("there is no picture: choose one first, or upload it again")
+    image = open_image(path, largest=LARGEST_WORK * shrink**2, budget=STRANGERS)
     width, height = image.size
     if max(width, height) > LARGEST_SIDE * shrink:
-        raise PictureError(
+        raise ImageError(
             f"the picture is {width}x{height}: the demo takes at most {LARGEST_SIDE * shrink} "
             "pixels along a side, so crop or shrink it"
         )
     allowed = LARGEST_WORK // answers * shrink**2
     if width * height > allowed:
-        raise PictureError(
+        raise ImageError(
             f"{answers} answers to a {width}x{height} picture are too much for the demo: shrink "
             f"it to at most {allowed} pixels ({int(allowed**0.5)}x{int(allowed**0.5)}), or ask "
             "for fewer"
@@ -231,13 +231,13 @@ def stored(
         images: what to save, with metadata and depth kept.
         names: what a download of each is called.
         owner: a component of the page, whose cache is used.
-        records: how each was made, written into its file; see `save_picture`.
+        records: how each was made, written into its file; see `save_image`.
     """
     folder = new_folder(owner)
     paths = []
     for image, name, record in zip(images, names, records or [None] * len(images), strict=True):
         jobs.check()
-        save_picture(image, folder / name, record=record)
+        save_image(image, folder / name, record=record)
         paths.append(str(folder / name))
     return paths
 

@@ -26,9 +26,10 @@ from hvae_sr.imaging import pixels
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
-from hvae_sr.upscaling import UpscaleOutput, Upscaler
-from hvae_sr.upscaling.images import Settings, records
+from hvae_sr.upscaling import UpscaleOptions, UpscaleOutput, Upscaler
+from hvae_sr.upscaling.records import records
 
+DEFAULTS = UpscaleOptions()
 MOST_SAMPLES = 16
 MOST_KEPT = 256  # sessions in which another sample can be chosen: a few kB each
 DOT = " · "  # between two figures
@@ -103,19 +104,15 @@ def tab(models: Models) -> None:
         with readable():
             chosen = models[model]
             _check_choices(model, chosen, num_samples, temperature)
-            settings = Settings(num_samples, temperature, checked_seed(seed), consistent)
+            options = UpscaleOptions(
+                num_samples, temperature, checked_seed(seed), consistent=consistent
+            )
             image = read_picture(picture, num_samples)
             jobs.allow({chosen: image.width * image.height * num_samples})
             file = Path(str(picture))
             progress(0.1, desc="Upscaling")
             start = time.perf_counter()
-            found = Upscaler(chosen)(
-                image,
-                num_samples=num_samples,
-                temperature=temperature,
-                seed=settings.seed,
-                consistent=consistent,
-            )
+            found = Upscaler(chosen, options)(image)
             seconds = time.perf_counter() - start
             progress(0.9, desc="Saving")
             heatmap, legend = _uncertainty(chosen, found)
@@ -123,7 +120,7 @@ def tab(models: Models) -> None:
                 [bicubic(image, chosen.scale), *found.images],
                 _names(file.stem, chosen.scale, num_samples),
                 box,
-                [None, *records(file, chosen, settings)],
+                [None, *records(file, chosen, options)],
             )
         captions = _captions(found)
         several = list(zip(after, captions, strict=True)) if num_samples > 1 else []
@@ -137,11 +134,11 @@ def tab(models: Models) -> None:
             examples.offer(box)
             name = menu(models)
             with gr.Group() as choices:
-                temperature = temperature_slider(0, TEMPERATURE_INFO)
+                temperature = temperature_slider(DEFAULTS.used_temperature, TEMPERATURE_INFO)
                 num_samples = gr.Slider(
                     1,
                     MOST_SAMPLES,
-                    value=1,
+                    value=DEFAULTS.num_samples,
                     step=1,
                     precision=0,
                     label="Number of samples",
@@ -149,7 +146,9 @@ def tab(models: Models) -> None:
                 )
                 seed = seed_box()
             deterministic = gr.Markdown(DETERMINISTIC, visible=False, elem_classes="note")
-            consistent = gr.Checkbox(label="LR-consistent", info=CONSISTENT_INFO)
+            consistent = gr.Checkbox(
+                value=DEFAULTS.consistent, label="LR-consistent", info=CONSISTENT_INFO
+            )
             button = gr.Button("Upscale", variant="primary", size="lg")
         with gr.Column(scale=3, min_width=320):
             slider = gr.ImageSlider(
@@ -192,8 +191,8 @@ def tab(models: Models) -> None:
         generative = isinstance(models[model], GenerativeModel)
         return [
             gr.update(visible=generative),
-            gr.update() if generative else gr.update(value=0),
-            gr.update() if generative else gr.update(value=1),
+            gr.update() if generative else gr.update(value=DEFAULTS.used_temperature),
+            gr.update() if generative else gr.update(value=DEFAULTS.num_samples),
             gr.update(visible=not generative),
         ]
 

@@ -24,7 +24,7 @@ from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.report import References
 from hvae_sr.evaluation.showcase import write
 from hvae_sr.imaging import pixels
-from hvae_sr.imaging.files import save_picture
+from hvae_sr.imaging.files import save_image
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
 from hvae_sr.training.data import Pictures
@@ -194,7 +194,7 @@ def run(
         if kept is None:
             kept, sheet = _trained(variant, bench, hr)
             bench.runs.mkdir(parents=True, exist_ok=True)
-            save_picture(sheet, bench.runs / f"{variant.name}.png")
+            save_image(sheet, bench.runs / f"{variant.name}.png")
             facts = json.dumps({**settings, "outcome": asdict(kept)}, indent=2)
             (bench.runs / f"{variant.name}.json").write_text(facts + "\n")
         say(f"{variant.name}: {kept.verdict(error_of_a_constant(hr))}")

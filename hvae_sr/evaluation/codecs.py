@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 
 from hvae_sr.errors import DataError
 from hvae_sr.evaluation.metrics import planes, psnr, valid_ssim
-from hvae_sr.imaging.files import encodable, open_picture, read_record, save_picture
+from hvae_sr.imaging.files import encodable, open_image, save_image
+from hvae_sr.imaging.metadata import read_record
 from hvae_sr.imaging.pixels import to_image, to_tensor
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge
@@ -50,7 +51,7 @@ class Setting:
     def title(self) -> str:
         name = TITLES[self.codec]
         if self == Setting("WEBP", 100):
-            return f"{name} lossless"  # see `save_picture`
+            return f"{name} lossless"  # see `save_image`
         return name if self.quality is None else f"{name} {self.quality}"
 
 
@@ -225,8 +226,8 @@ def _through_file(
     """Bytes of the file that `hvae-sr shrink` would write, and what comes back out of it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"small.{setting.codec.lower()}"
-        save_picture(small, path, record=shrunk.to_record(), quality=setting.quality)
-        kept = open_picture(path)
+        save_image(small, path, record=shrunk.to_record(), quality=setting.quality)
+        kept = open_image(path)
         return path.stat().st_size, kept, Shrunk.parse(read_record(kept))
 
 

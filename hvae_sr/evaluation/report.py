@@ -15,7 +15,7 @@ from hvae_sr.evaluation import learned, texture
 from hvae_sr.evaluation.baselines import LinearMMSE, field_bicubic, interpolations
 from hvae_sr.evaluation.bounds import measure
 from hvae_sr.evaluation.metrics import SPACES, Scores, score
-from hvae_sr.imaging.files import is_picture, open_picture
+from hvae_sr.imaging.files import is_image, open_image
 from hvae_sr.imaging.pixels import split
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
@@ -86,7 +86,7 @@ def load_references(
 
     Raises:
         DataError: when the source cannot be used.
-        PictureError: when a picture cannot be read.
+        ImageError: when a picture cannot be read.
     """
     if source == "cifar10":
         pixels = cropped(data.cifar10(root, train=False)[:limit], scale)
@@ -100,7 +100,7 @@ def load_references(
             f"{source!r} is neither there nor in {root}: give cifar10, a .npy file or a folder of "
             "pictures"
         )
-    files = sorted(file for file in path.rglob("*") if is_picture(file))[:limit]
+    files = sorted(file for file in path.rglob("*") if is_image(file))[:limit]
     if not files:
         raise DataError(f"{path} holds no picture")
     name = path.resolve().name
@@ -113,7 +113,7 @@ def load_references(
 
 def _read(file: Path) -> Tensor:
     """A picture file as uint8 (3, H, W), or (1, H, W) when it is stored as greyscale."""
-    rgb, rest = split(open_picture(file))
+    rgb, rest = split(open_image(file))
     pixels = rgb[0].mul(255).round().byte()
     return pixels[:1] if rest.grey else pixels
 

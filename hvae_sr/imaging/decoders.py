@@ -1,4 +1,4 @@
-"""Processes that decode pictures: what a decoder does wrong, or for too long, ends with it.
+"""Processes that decode images: what a decoder does wrong, or for too long, ends with it.
 
 Decoders are C code that no exception interrupts, so that a file made for it blocks a process for
 minutes. In a process of its own a decoder can be killed: after its time by a deadline, at once by
@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import hvae_sr
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.imaging.decoding import Decoded, Request
 from hvae_sr.imaging.worker import receive, send
 
@@ -43,10 +43,10 @@ class Decoder:
         )
 
     def ask(self, request: Request) -> Decoded:
-        """The picture.
+        """The image.
 
         Raises:
-            PictureError: when the process refuses it, takes too long, or breaks down.
+            ImageError: when the process refuses it, takes too long, or breaks down.
         """
         assert self.process.stdin and self.process.stdout
         budget = request.budget
@@ -56,9 +56,9 @@ class Decoder:
                 send(self.process.stdin, told)
                 found, pixels = receive(self.process.stdout)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
-            raise PictureError(self._ended(request)) from error
+            raise ImageError(self._ended(request)) from error
         if isinstance(found, str):
-            raise PictureError(found)
+            raise ImageError(found)
         return Decoded(**found, pixels=pixels)
 
     def kill(self) -> int:
@@ -121,7 +121,7 @@ class Pool:
             decoder = self._taken()
             try:
                 return decoder.ask(request)
-            except PictureError:
+            except ImageError:
                 raise
             except BaseException:
                 decoder.kill()
@@ -165,7 +165,7 @@ def decode(request: Request) -> Decoded:
     """Decode one file in a process of its own, which the budget's time or Ctrl-C ends.
 
     Raises:
-        PictureError: see `hvae_sr.imaging.files.open_picture`.
+        ImageError: see `hvae_sr.imaging.files.open_image`.
     """
     return _pool.decode(request)
 

@@ -1,4 +1,4 @@
-"""One picture file read completely: what runs inside a decoder's process. It needs no torch."""
+"""One image file read completely: what runs inside a decoder's process. It needs no torch."""
 
 import warnings
 from collections.abc import Iterator
@@ -10,13 +10,15 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError, features
 
-from hvae_sr.errors import PictureError
-from hvae_sr.imaging.budget import Budget, check_header, check_metadata, check_structure
+from hvae_sr.errors import ImageError
+from hvae_sr.imaging.budget import Budget
+from hvae_sr.imaging.checks import check_header, check_metadata
 from hvae_sr.imaging.metadata import readable_exif
+from hvae_sr.imaging.structure import check_structure
 
 AVIF = features.check("avif")
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM") + (("AVIF",) if AVIF else ())
-LARGEST_FILE = 2**26  # pixels of one picture file; more is taken for a decompression bomb
+LARGEST_FILE = 2**26  # pixels of one image file; more is taken for a decompression bomb
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture in plain values, so that it can go from one process to another.
+    """An image in plain values, so that it can go from one process to another.
 
     Args:
-        mode, size, format: of the Pillow picture.
+        mode, size, format: of the Pillow image.
         palette: its mode and bytes, where there is one.
         info: Pillow's, of built-in types alone, with EXIF as `readable_exif` gives it.
         warnings: sentences about what was lost.
@@ -55,7 +57,7 @@ class Decoded:
     pixels: bytes
 
     def image(self) -> Image.Image:
-        """The Pillow picture, as `Image.open` and `load` would have given it."""
+        """The Pillow image, as `Image.open` and `load` would have given it."""
         image = Image.frombytes(self.mode, self.size, self.pixels)
         image.format = self.format
         if self.palette is not None:
@@ -66,10 +68,10 @@ class Decoded:
 
 
 def decode(request: Request) -> Decoded:
-    """Read a picture file completely, its size checked before a pixel is decoded.
+    """Read an image file completely, its size checked before a pixel is decoded.
 
     Raises:
-        PictureError: see `open_picture`.
+        ImageError: see `open_image`.
     """
     path = Path(request.path)
     with warnings.catch_warnings(record=True) as caught, readable(path.name, request.largest):
@@ -80,7 +82,7 @@ def decode(request: Request) -> Decoded:
         image = Image.open(path, formats=FORMATS)
         width, height = image.size
         if width * height > request.largest:
-            raise PictureError(
+            raise ImageError(
                 f"{path.name} is {width}x{height}: at most {request.largest} pixels are read, "
                 "shrink it"
             )
@@ -100,32 +102,30 @@ def readable(name: str, largest: int) -> Iterator[None]:
     """Turn whatever a decoder raises into one sentence about the file `name`.
 
     Raises:
-        PictureError: always, in place of any other exception.
+        ImageError: always, in place of any other exception.
     """
     try:
         yield
-    except PictureError:
+    except ImageError:
         raise
     except FileNotFoundError as error:
-        raise PictureError(f"{name} is not there") from error
+        raise ImageError(f"{name} does not exist") from error
     except PermissionError as error:
-        raise PictureError(f"{name} may not be read: change its permissions") from error
+        raise ImageError(f"{name} may not be read: change its permissions") from error
     except IsADirectoryError as error:
-        raise PictureError(f"{name} is a folder, not a picture") from error
+        raise ImageError(f"{name} is a folder, not an image") from error
     except Image.DecompressionBombError as error:
-        raise PictureError(
+        raise ImageError(
             f"{name} is far too large: at most {largest} pixels are read, shrink it"
         ) from error
     except UnidentifiedImageError as error:
-        raise PictureError(f"{name} is not a picture in a format read here") from error
+        raise ImageError(f"{name} is not an image in a format read here") from error
     except MemoryError as error:
-        raise PictureError(
-            f"{name} needs more memory to decode than there is: shrink it"
-        ) from error
+        raise ImageError(f"{name} needs more memory to decode than there is: shrink it") from error
     except Exception as error:
         # Pillow's decoders raise nearly anything: struct.error, RuntimeError, KeyError,
         # OverflowError, ZeroDivisionError, AssertionError, and more with every release.
-        raise PictureError(
+        raise ImageError(
             f"{name} is damaged or cut short: export it again from its source"
         ) from error
 

@@ -1,4 +1,4 @@
-"""Pillow pictures <-> tensors: every mode a picture can have, in one place.
+"""Pillow images <-> tensors: every mode an image can have, in one place.
 
 Networks see RGB in [0, 1]; what is not colour (alpha, greyness, 16-bit depth, ICC profile, EXIF)
 is set aside by `split` and put back by `join`.
@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.ExifTags import Base
 from torch import Tensor
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.imaging.metadata import profile_and_size, readable_exif
 from hvae_sr.nn.resize import enlarge
 
@@ -25,7 +25,7 @@ _DEEPEST = 65535
 
 @dataclass(frozen=True)
 class Rest:
-    """What of a Pillow picture is not colour: its mode family, alpha (1, 1, H, W), metadata."""
+    """What of a Pillow image is not colour: its mode family, alpha (1, 1, H, W), metadata."""
 
     grey: bool
     deep: bool
@@ -34,19 +34,19 @@ class Rest:
 
 
 def split(image: Image.Image) -> tuple[Tensor, Rest]:
-    """Any Pillow picture -> RGB (1, 3, H, W) in [0, 1], upright, and the rest.
+    """Any Pillow image -> RGB (1, 3, H, W) in [0, 1], upright, and the rest.
 
     Greyscale is repeated over the three channels; palettes, CMYK (through its ICC profile where
     that is usable) and LAB become RGB. Greyscale of 16 bits or floating point in [0, 1] comes
     back with 16 bits. EXIF orientation is applied and removed. Colours under fully transparent
     pixels, which nobody sees, are filled from the visible ones around them, so that they leave no
-    fringe when the picture is enlarged.
+    fringe when the image is enlarged.
 
     Raises:
-        PictureError: for a picture with no pixel, and for integers that 16 bits cannot hold.
+        ImageError: for an image with no pixel, and for integers that 16 bits cannot hold.
     """
     if 0 in image.size:
-        raise PictureError(f"the picture is {image.width}x{image.height}: it has no pixel")
+        raise ImageError(f"the image is {image.width}x{image.height}: it has no pixel")
     image.load()
     exif = readable_exif(image)
     exif.pop(Base.Orientation, None)
@@ -69,9 +69,9 @@ def split(image: Image.Image) -> tuple[Tensor, Rest]:
 
 
 def join(rgb: Tensor, rest: Rest) -> Image.Image:
-    """RGB (3, H, W) in [0, 1] and the rest -> a Pillow picture of the family it came from.
+    """RGB (3, H, W) in [0, 1] and the rest -> a Pillow image of the family it came from.
 
-    The metadata are the source's, its DPI too: prints grow as the picture does.
+    The metadata are the source's, its DPI too: prints grow as the image does.
     """
     alpha = rest.alpha
     if rest.grey:
@@ -87,20 +87,20 @@ def join(rgb: Tensor, rest: Rest) -> Image.Image:
 
 
 def enlarged(rest: Rest, scale: int) -> Rest:
-    """The rest of a picture `scale` times as large: alpha is interpolated beside the colours."""
+    """The rest of an image `scale` times as large: alpha is interpolated beside the colours."""
     if rest.alpha is None:
         return rest
     return replace(rest, alpha=enlarge(rest.alpha, scale).clamp(0, 1))
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """Any Pillow picture -> RGB (1, 3, H, W) in [0, 1]."""
+    """Any Pillow image -> RGB (1, 3, H, W) in [0, 1]."""
     return split(image)[0]
 
 
-def to_image(picture: Tensor) -> Image.Image:
-    """RGB, grey or RGBA (C, H, W) in [0, 1] -> an 8-bit Pillow picture, rounded."""
-    return _image(picture)
+def to_image(image: Tensor) -> Image.Image:
+    """RGB, grey or RGBA (C, H, W) in [0, 1] -> an 8-bit Pillow image, rounded."""
+    return _image(image)
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
@@ -121,8 +121,8 @@ def _deep(image: Image.Image) -> Tensor:
     values: np.ndarray = np.asarray(image).astype(np.float32)
     if image.mode != "F":
         if values.min() < 0 or values.max() > _DEEPEST:
-            raise PictureError(
-                f"the picture holds integers of {values.min():.0f} to {values.max():.0f}: bring "
+            raise ImageError(
+                f"the image holds integers of {values.min():.0f} to {values.max():.0f}: bring "
                 f"them into 0 to {_DEEPEST} first"
             )
         values = values / _DEEPEST
@@ -130,8 +130,8 @@ def _deep(image: Image.Image) -> Tensor:
     return torch.from_numpy(values).clamp(0, 1)[None, None]
 
 
-def _image(picture: Tensor) -> Image.Image:
-    values = picture.detach().clamp(0, 1).mul(255).round().byte().cpu()
+def _image(image: Tensor) -> Image.Image:
+    values = image.detach().clamp(0, 1).mul(255).round().byte().cpu()
     array = values.permute(1, 2, 0).numpy()
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 

@@ -16,7 +16,7 @@ import sys
 import threading
 from typing import IO, Any
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.imaging.budget import Budget
 from hvae_sr.imaging.decoding import Decoded, Request, decode
 
@@ -81,7 +81,7 @@ def _answer(answers: IO[bytes], request: Request) -> None:
     try:
         decoded: Decoded | None = decode(request)
         sentence = ""
-    except PictureError as error:
+    except ImageError as error:
         decoded, sentence = None, str(error)
     _bound(None)
     if decoded is None:

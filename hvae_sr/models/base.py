@@ -9,6 +9,7 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from hvae_sr.atomic import atomic_folder
 from hvae_sr.degradations import SCALES, get_degradation
 from hvae_sr.errors import ModelError
 from hvae_sr.models.registry import BASES, MODELS, described_by, find
@@ -231,11 +232,11 @@ class SuperResolutionModel(
             num_samples: how many outputs; left out, one image comes back instead of a list
                 (tensors: (N, 3, H, W) instead of (N, num_samples, 3, H, W)).
             generator: a `torch.Generator` to draw the seed from; not together with `seed`.
-            options: `temperature`, `seed`, `decode`, `consistent`, `tile`, `dtype`: see
+            options: `temperature`, `seed`, `decode`, `consistent`, `tile`, `dtype`, `size`: see
                 `UpscaleOptions`.
 
         Raises:
-            ValueError, PictureError, ModelError: as `Upscaler` does.
+            ValueError, ImageError, ModelError: as `Upscaler` does.
         """
         from hvae_sr.upscaling import Upscaler  # upwards: only this line needs the room above
 
@@ -255,7 +256,7 @@ class SuperResolutionModel(
         target = Path(save_directory).resolve()
         kwargs.pop("config", None)  # `push_to_hub` hands over what is written below anyway
         named = {"model_name": target.name, **(kwargs.pop("model_card_kwargs", None) or {})}
-        with serialization.written_whole(target) as folder:
+        with atomic_folder(target) as folder:
             if (target / cards.CARD).is_file():
                 shutil.copy(target / cards.CARD, folder)
             elif self._unchanged():

@@ -8,11 +8,8 @@ anything allocated, and never more than the file holds.
 import hashlib
 import inspect
 import json
-import os
 import re
-import tempfile
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -329,27 +326,3 @@ def _check_keys(model: nn.Module, file: Any, stored: dict[str, str], path: Path)
             raise ModelError(
                 f"{path}: tensor {key!r} is {slices[key].get_dtype()}, expected one of {DTYPES}"
             )
-
-
-@contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
-    """Yield an empty folder; its files replace those in `target` only when the block succeeds.
-
-    A kill or a full disk in the middle leaves `target` as it was.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-        folder = Path(scratch) / target.name
-        folder.mkdir()
-        yield folder
-        for file in folder.iterdir():
-            sync(file)
-        target.mkdir(exist_ok=True)
-        for file in folder.iterdir():
-            file.replace(target / file.name)
-
-
-def sync(file: Path) -> None:
-    """Make sure that a file has reached the disk before anything relies on it."""
-    with file.open("rb+") as handle:
-        os.fsync(handle.fileno())

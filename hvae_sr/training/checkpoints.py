@@ -11,8 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from hvae_sr.atomic import sync
 from hvae_sr.errors import TrainingError
-from hvae_sr.storage.serialization import sha256, sync
+from hvae_sr.storage.serialization import sha256
 
 KEPT = 2
 STATE = "state.json"

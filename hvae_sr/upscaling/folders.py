@@ -1,4 +1,4 @@
-"""Folders of pictures: the same tree again, larger, without doing anything twice."""
+"""Folders of images: the same tree again, larger, without doing anything twice."""
 
 import errno
 import os
@@ -6,12 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from hvae_sr.errors import PictureError
-from hvae_sr.imaging.files import is_picture
-from hvae_sr.models.base import SuperResolutionModel
-from hvae_sr.upscaling.images import Settings, kept_suffix, made_so, numbered, upscale_file
+from hvae_sr.errors import ImageError
+from hvae_sr.imaging.files import is_image
+from hvae_sr.upscaling.images import upscale_file
+from hvae_sr.upscaling.names import kept_suffix, numbered
+from hvae_sr.upscaling.options import UpscaleOptions
+from hvae_sr.upscaling.records import matches_record, records
+
+if TYPE_CHECKING:
+    from hvae_sr.models.base import SuperResolutionModel
 
 Status = Literal["written", "done", "kept", "failed"]
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -19,7 +24,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class Job:
-    """One picture and the files it becomes, one per sample."""
+    """One image and the files it becomes, one for each sample."""
 
     source: Path
     targets: list[Path]
@@ -27,7 +32,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run over a folder would do: pictures to upscale, and entries that are no pictures."""
+    """What a run over a folder would do: images to upscale, and entries that are not images."""
 
     jobs: list[Job]
     others: list[Path]
@@ -35,9 +40,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one picture.
+    """What became of one image.
 
-    `written`: upscaled. `done`: an earlier run with the same model and settings wrote it.
+    `written`: upscaled. `done`: an earlier run with the same model and options wrote it.
     `kept`: a file of other origin has its name and was left alone. `failed`: see `reason`, one
     sentence.
     """
@@ -49,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcomes of a run, in the order of the plan, and what was no picture."""
+    """The outcomes of a run, in the order of the plan, and what was not an image."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
@@ -59,109 +64,123 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether every picture now has its upscaled version."""
+        """Whether every image now has its upscaled version."""
         return all(outcome.status in ("written", "done") for outcome in self.outcomes)
 
 
-def plan(source: Path, target: Path, samples: int = 1) -> Plan:
-    """Map every picture under `source` to files under `target`, by the same relative names.
+def plan(source: Path, target: Path, num_samples: int = 1) -> Plan:
+    """Map every image under `source` to files under `target`, by the same relative names.
 
     The suffix is kept, save for BMP, GIF and PPM, which become PNG: they hold too few colours or
     no record. Hidden files are passed over; links to folders are not followed; an output folder
     inside the source is not read.
 
     Raises:
-        PictureError: when the folders are one or the source lies in the target, when two
-            pictures would become one file, or when there is no picture.
+        ImageError: when the folders are one or the source lies in the target, when two images
+            would become one file, or when there is no image.
     """
     if not source.is_dir():
-        raise PictureError(f"{source} is no folder")
+        raise ImageError(f"{source} is not a folder")
     if target.exists() and not target.is_dir():
-        raise PictureError(f"{target} is a file: name a folder for the upscaled pictures")
+        raise ImageError(f"{target} is a file: name a folder for the upscaled images")
     if source.resolve().is_relative_to(target.resolve()):
-        raise PictureError(f"{target} holds the pictures to be read: name another output folder")
+        raise ImageError(f"{target} holds the images to be read: name another output folder")
     entries = list(_entries(source, target.resolve()))
-    found = [path for path in entries if is_picture(path)]
+    found = [path for path in entries if is_image(path)]
     if not found:
-        raise PictureError(f"{source} holds no picture in a format read here")
-    names = _names(found, source)
+        raise ImageError(f"{source} holds no image in a format read here")
     jobs = [
-        Job(path, numbered(target / name, samples)) for path, name in zip(found, names, strict=True)
+        Job(path, numbered(target / name, num_samples))
+        for path, name in zip(found, _names(found, source), strict=True)
     ]
-    owners: dict[Path, Path] = {}
-    for job in jobs:
-        for path in job.targets:
-            if path in owners:
-                raise PictureError(
-                    f"{owners[path]} and {job.source} would both become {path}: rename one"
-                )
-            owners[path] = job.source
-    return Plan(jobs, [path for path in entries if not is_picture(path)])
+    _check_distinct(jobs)
+    return Plan(jobs, [path for path in entries if not is_image(path)])
 
 
 def upscale_folder(
     source: Path,
     target: Path,
-    model: SuperResolutionModel,
-    settings: Settings | None = None,
+    model: "SuperResolutionModel",
+    options: UpscaleOptions | None = None,
     *,
     overwrite: bool = False,
     progress: Callable[[Outcome, int], None] | None = None,
 ) -> Report:
-    """Upscale every picture under `source` into the same tree under `target`.
+    """Upscale every image under `source` into the same tree under `target`.
 
-    A picture that cannot be read is reported and the run goes on. Pictures that an earlier run
-    wrote with the same model and settings are not made again, so that a stopped run is continued
-    by calling it again.
+    An image that cannot be read is reported and the run goes on. Images that an earlier run wrote
+    with the same model and options are not made again, so that a stopped run is continued by
+    calling it again.
 
     Args:
         source: folder that is read, with the folders in it.
-        target: folder that is written, made where it is not there.
-        overwrite: replace files of other origin or other settings.
-        progress: called after each picture with its outcome and the number of pictures.
+        target: folder that is written, made where it does not exist.
+        options: where they leave out the seed, one is drawn for the run, and files of any seed
+            count as done.
+        overwrite: replace files of other origin or other options.
+        progress: called after each image with its outcome and the number of images.
 
     Raises:
-        PictureError: see `plan`; also when the disk is full.
+        ImageError: see `plan`; also when the disk is full.
+        ValueError, ModelError: as `Upscaler` does, for every image alike.
     """
-    settings = settings or Settings()
-    todo = plan(source, target, settings.samples)
-    seeded = settings.drawn()
+    options = options or UpscaleOptions()
+    todo = plan(source, target, options.num_samples)
+    run = _Run(target, model, options, options.with_seed(), overwrite)
     outcomes = []
     for job in todo.jobs:
-        outcome = _run(job, target, model, settings, seeded, overwrite)
+        outcome = run.outcome(job)
         outcomes.append(outcome)
         if progress is not None:
             progress(outcome, len(todo.jobs))
     return Report(outcomes, todo.others)
 
 
-def _run(
-    job: Job,
-    root: Path,
-    model: SuperResolutionModel,
-    settings: Settings,
-    seeded: Settings,
-    overwrite: bool,
-) -> Outcome:
-    try:
-        ours = made_so(job.source, job.targets, model, settings)
-        if len(ours) == len(job.targets):
-            return Outcome(job.source, "done")
-        foreign = [p for p in job.targets if os.path.lexists(p) and p not in ours]
-        if foreign and not overwrite:
-            reason = f"{foreign[0]} is there already and was made otherwise: add --overwrite"
-            return Outcome(job.source, "kept", reason)
-        folder = job.targets[0].parent
-        if not folder.resolve().is_relative_to(root.resolve()):
-            raise PictureError(f"{folder} leads out of {root}: remove that link")
+@dataclass(frozen=True)
+class _Run:
+    """One call of `upscale_folder`.
+
+    Args:
+        wanted: the options as they were given, which files on the disk are compared with.
+        seeded: the same with the seed of this run.
+    """
+
+    target: Path
+    model: "SuperResolutionModel"
+    wanted: UpscaleOptions
+    seeded: UpscaleOptions
+    overwrite: bool
+
+    def outcome(self, job: Job) -> Outcome:
+        """Do one job, unless it is done or something is in its way."""
+        try:
+            foreign = self._foreign(job)
+            if foreign is None:
+                return Outcome(job.source, "done")
+            if foreign and not self.overwrite:
+                reason = f"{foreign[0]} exists and was made otherwise: add --overwrite"
+                return Outcome(job.source, "kept", reason)
+            self._make_folder(job.targets[0].parent)
+            upscale_file(job.source, job.targets, self.model, self.seeded)
+        except (ImageError, OSError) as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, OSError) and cause.errno in FULL:
+                raise  # so would all others
+            return Outcome(job.source, "failed", str(error))
+        return Outcome(job.source, "written")
+
+    def _foreign(self, job: Job) -> list[Path] | None:
+        """Files in the way that were made otherwise, or None when nothing is left to make."""
+        wanted = records(job.source, self.model, self.wanted)
+        pairs = zip(job.targets, wanted, strict=True)
+        others = [path for path, record in pairs if not matches_record(path, record)]
+        return [path for path in others if os.path.lexists(path)] if others else None
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder of the output, and refuse one that a link leads out of it."""
+        if not folder.resolve().is_relative_to(self.target.resolve()):
+            raise ImageError(f"{folder} leads out of {self.target}: remove that link")
         folder.mkdir(parents=True, exist_ok=True)
-        upscale_file(job.source, job.targets, model, seeded)
-    except (PictureError, OSError) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, OSError) and cause.errno in FULL:
-            raise  # so would all others
-        return Outcome(job.source, "failed", str(error))
-    return Outcome(job.source, "written")
 
 
 def _entries(source: Path, target: Path) -> Iterator[Path]:
@@ -175,7 +194,7 @@ def _entries(source: Path, target: Path) -> Iterator[Path]:
 
 
 def _names(found: list[Path], source: Path) -> list[Path]:
-    """a.jpg stays, a.bmp becomes a.png, or a.bmp.png where another picture becomes a.png."""
+    """a.jpg stays, a.bmp becomes a.png, or a.bmp.png where another image becomes a.png."""
     relative = [path.relative_to(source) for path in found]
     plain = [path.with_suffix(kept_suffix(path)) for path in relative]
     taken = Counter(plain)
@@ -183,3 +202,15 @@ def _names(found: list[Path], source: Path) -> list[Path]:
         new if new == old or taken[new] == 1 else old.with_name(f"{old.name}{new.suffix}")
         for old, new in zip(relative, plain, strict=True)
     ]
+
+
+def _check_distinct(jobs: list[Job]) -> None:
+    """Refuse two images that would become one file."""
+    owners: dict[Path, Path] = {}
+    for job in jobs:
+        for path in job.targets:
+            if path in owners:
+                raise ImageError(
+                    f"{owners[path]} and {job.source} would both become {path}: rename one"
+                )
+            owners[path] = job.source

@@ -10,7 +10,9 @@ import torch
 from hvae_sr.errors import MovieError
 from hvae_sr.imaging.video.reading import Facts, Frame
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.upscaling.options import UpscaleOptions
 from hvae_sr.upscaling.sizes import fitted, passes
+from hvae_sr.upscaling.upscaler import Upscaler
 
 LARGEST_RESULT = 2**27  # pixels of an upscaled frame: x2 of 8K
 LONGEST_SIDE = 2**14  # what the encoders take
@@ -20,39 +22,25 @@ class Enlarger:
     """Upscales frames and leaves everything else as it is.
 
     Args:
-        options: keyword arguments of `model.upscale`.
+        options: with a seed, the same for every frame; frames reach `size` in the encoder.
         progress: see `upscale_movie`.
 
     Raises:
         MovieError: when the result would be too large.
-        PictureError: when three passes of the model do not reach `size`.
+        ImageError: when three passes of the model do not reach `size`.
     """
 
     def __init__(
         self,
         model: SuperResolutionModel,
         facts: Facts,
-        size: tuple[int, int] | None,
-        options: dict[str, Any],
+        options: UpscaleOptions,
         progress: Callable[[int, int | None], None] | None,
     ):
-        self.model, self.options = model, options
+        self.upscaler = Upscaler(model, replace(options, size=None))
         self.progress, self.done, self.frames = progress, 0, facts.frames
-        self.passes = 1
-        if size is not None:
-            wanted = fitted(facts.width, facts.height, size)
-            self.passes = passes(facts.width, facts.height, wanted, model.scale)
-        factor = model.scale**self.passes
-        width, height = facts.width * factor, facts.height * factor
-        #: (width, height) of the encoded frames, both even
-        self.size = (width + width % 2, height + height % 2)
-        if size is not None:
-            self.size = (max(2, wanted[0] // 2 * 2), max(2, wanted[1] // 2 * 2))
-        if width * height > LARGEST_RESULT or max(self.size) > LONGEST_SIDE:
-            raise MovieError(
-                f"frames of {facts.width}x{facts.height} would become {width}x{height}: at most "
-                f"{LARGEST_RESULT} pixels and {LONGEST_SIDE} a side can be encoded"
-            )
+        #: passes of the model, and (width, height) of the encoded frames, both even
+        self.passes, self.size = _passes_and_size(facts, model.scale, options.size)
 
     def __call__(self, item: Any) -> Any:
         """A `Frame` -> the enlarged one, its odd sides made even; other items come back as such."""
@@ -71,9 +59,34 @@ class Enlarger:
     def upscaled(self, pixels: np.ndarray) -> np.ndarray:
         """(h, w, 3) bytes -> (H, W, 3) bytes."""
         # A permuted view: the network gets channels-last memory, which convolutions like.
-        picture = torch.from_numpy(pixels).to(self.model.device).permute(2, 0, 1).unsqueeze(0)
-        picture = picture.float().div_(255)
+        device = self.upscaler.model.device
+        image = torch.from_numpy(pixels).to(device).permute(2, 0, 1).unsqueeze(0)
+        image = image.float().div_(255)
         for _ in range(self.passes):
-            picture = self.model.upscale(picture, **self.options)
-        rounded = picture[0].mul(255).round_().clamp_(0, 255).byte()
+            image = self.upscaler.images(image)[:, 0]
+        rounded = image[0].mul(255).round_().clamp_(0, 255).byte()
         return rounded.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def _passes_and_size(
+    facts: Facts, scale: int, size: tuple[int, int] | None
+) -> tuple[int, tuple[int, int]]:
+    """How often the model runs, and the (width, height) that the encoder makes of its result.
+
+    Raises:
+        MovieError, ImageError: see `Enlarger`.
+    """
+    needed = 1
+    if size is not None:
+        size = fitted(facts.width, facts.height, size)
+        needed = passes(facts.width, facts.height, size, scale)
+    width, height = facts.width * scale**needed, facts.height * scale**needed
+    even = (width + width % 2, height + height % 2)
+    if size is not None:
+        even = (max(2, size[0] // 2 * 2), max(2, size[1] // 2 * 2))
+    if width * height > LARGEST_RESULT or max(even) > LONGEST_SIDE:
+        raise MovieError(
+            f"frames of {facts.width}x{facts.height} would become {width}x{height}: at most "
+            f"{LARGEST_RESULT} pixels and {LONGEST_SIDE} a side can be encoded"
+        )
+    return needed, even

@@ -10,21 +10,21 @@ from torch import Tensor
 from hvae_sr.nn.noise import Noise
 
 NOISE_BLOCK = 64  # LR pixels a side of a block with its own generator
-NOISE_PART = 2**17  # LR pixels x answers that share a generator
+NOISE_PART = 2**17  # LR pixels x outputs that share a generator
 
 
 class NoiseField:
-    """Standard normal draws that belong to places of a picture, whatever windows look at them.
+    """Standard normal draws that belong to places of an image, whatever windows look at them.
 
     The LR plane is cut into blocks, a large batch into parts; each draws its latents, one after
     another, from a generator whose seed is a hash of `seed` and its place. The first block takes
-    `seed` itself, so that a picture of one block gets what `Noise(seed)` gives. Windows draw the
+    `seed` itself, so that an image of one block gets what `Noise(seed)` gives. Windows draw the
     blocks they touch whole and crop, hence they agree wherever they overlap.
 
     Args:
         seed: names the field.
-        height, width: of the picture, LR pixels.
-        rows: answers in the batch, pictures x samples.
+        height, width: of the image, LR pixels.
+        rows: outputs in the batch, images x samples.
         multiple: what positions of windows are multiples of.
     """
 
@@ -36,7 +36,7 @@ class NoiseField:
         self.part = max(1, NOISE_PART // (min(height, self.block) * min(width, self.block)))
 
     def window(self, rows: slice, vertical: slice, horizontal: slice) -> Noise:
-        """The noise of some answers of the batch, in a window given in LR pixels."""
+        """The noise of some outputs of the batch, in a window given in LR pixels."""
         height, width = self.size
         return _WindowNoise(
             [

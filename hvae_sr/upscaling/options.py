@@ -1,4 +1,4 @@
-"""How images are upscaled: the one place where its defaults live."""
+"""How images are upscaled: the one place where the defaults live."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,11 +10,12 @@ from hvae_sr.nn.latents import Decode, checked_decode
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SEVERAL = 0.8  # temperature of several samples when none is given
-LARGEST_SEED = 2**31
+DRAWN_SEEDS = 2**31  # seeds that are drawn lie below, so that they are easy to write down
+LARGEST_SEED = 2**63 - 1
 
 
 class DrawKeywords(TypedDict, total=False):
-    """The fields of `UpscaleOptions` but `num_samples` as keywords; None means left out."""
+    """Fields of `UpscaleOptions` as keywords of `model.upscale`; None means left out."""
 
     temperature: float | None
     seed: int | None
@@ -22,17 +23,19 @@ class DrawKeywords(TypedDict, total=False):
     consistent: bool | None
     tile: int | Literal["auto"] | None
     dtype: str | torch.dtype | None
+    size: tuple[int, int] | None
 
 
 class UpscaleKeywords(DrawKeywords, total=False):
-    """The fields of `UpscaleOptions` as keywords; None means left out."""
+    """All fields of `UpscaleOptions` as keywords; None means left out."""
 
     num_samples: int | None
+    quality: int | None
 
 
 @dataclass(frozen=True)
 class UpscaleOptions:
-    """How images are upscaled.
+    """How images, folders of them and movies are upscaled and small images restored.
 
     Args:
         num_samples: outputs for each image.
@@ -48,7 +51,12 @@ class UpscaleOptions:
         tile: LR pixels per side of a tile, or `auto`: chosen from the memory there is. It is
             halved and tried again when memory runs out.
         dtype: precision of the network: `float32`, or `bfloat16` or `float16` (by autocast). A
-            tile that overflows is redone in float32, with a warning.
+            tile that overflows is redone in float32, with a warning. A model whose weights are in
+            half precision (`model.half()`) computes in theirs.
+        size: (width, height) in pixels to fit into, keeping the aspect ratio. The model runs until
+            the output is at least that large, at most three times, then it is shrunk. Left out,
+            outputs are `scale` times as large as the image.
+        quality: 1 to 100, of outputs saved in a lossy format; see `save_image`.
 
     Raises:
         ValueError: for values out of range.
@@ -61,17 +69,25 @@ class UpscaleOptions:
     consistent: bool = False
     tile: int | Literal["auto"] = "auto"
     dtype: str | torch.dtype = "float32"
+    size: tuple[int, int] | None = None
+    quality: int | None = None
 
     def __post_init__(self) -> None:
         if self.num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
         if self.temperature is not None and not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must not be negative, got {self.temperature}")
+        if self.seed is not None and not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"seed must be a whole number from 0 to {LARGEST_SEED}")
         checked_decode(self.decode)
         if self.tile != "auto" and self.tile < 1:
             raise ValueError(f"tile must be at least 1 pixel, got {self.tile}")
         if self.dtype not in DTYPES and self.dtype not in DTYPES.values():
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(f"size must be (width, height) in pixels, got {self.size}")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise ValueError(f"quality must be 1 to 100, got {self.quality}")
 
     def changed(self, changes: UpscaleKeywords) -> "UpscaleOptions":
         """The same with other fields; a change to None leaves a field as it is."""
@@ -89,10 +105,14 @@ class UpscaleOptions:
     def torch_dtype(self) -> torch.dtype:
         return DTYPES[self.dtype] if isinstance(self.dtype, str) else self.dtype
 
-    def seeded(self, generator: torch.Generator | None = None) -> int:
-        """The seed of the draws: the given one, or one drawn from a generator.
+    def with_seed(self, generator: torch.Generator | None = None) -> "UpscaleOptions":
+        """The same with the seed that draws are made with: the given one, or one drawn now.
 
         At temperature 0 nothing is drawn: the seed is 0, and no generator moves.
+
+        Args:
+            generator: to draw the seed from; left out, torch's own, which starts anew in every
+                process and can be set by `torch.manual_seed`.
 
         Raises:
             ValueError: for a seed and a generator together.
@@ -100,8 +120,9 @@ class UpscaleOptions:
         if self.seed is not None and generator is not None:
             raise ValueError("give a seed or a generator, not both")
         if self.seed is not None:
-            return self.seed
+            return self
         if self.used_temperature == 0:
-            return 0
+            return replace(self, seed=0)
         device = generator.device if generator is not None else None
-        return int(torch.randint(LARGEST_SEED, (), generator=generator, device=device))
+        drawn = torch.randint(DRAWN_SEEDS, (), generator=generator, device=device)
+        return replace(self, seed=int(drawn))

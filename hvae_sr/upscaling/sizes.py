@@ -3,7 +3,7 @@
 import math
 import re
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 
 NAMED = {
     "480p": (854, 480),
@@ -26,15 +26,15 @@ def parse_size(text: str) -> tuple[int, int]:
     "4k" and "8k" mean the sizes of screens (3840x2160, 7680x4320), "2k" the cinema's 2048x1080.
 
     Raises:
-        PictureError: for anything else, and for sides of 0 or above 65536 pixels.
+        ImageError: for anything else, and for sides of 0 or above 65536 pixels.
     """
     wanted = text.strip().lower()
     if wanted in NAMED:
         return NAMED[wanted]
     match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", wanted)
     if match is None or not all(1 <= int(side) <= LONGEST for side in match.groups()):
-        raise PictureError(
-            f"{text!r} is no size: use WIDTHxHEIGHT in pixels, such as 1920x1080, or one of "
+        raise ImageError(
+            f"{text!r} is not a size: use WIDTHxHEIGHT in pixels, such as 1920x1080, or one of "
             f"{', '.join(NAMED)}"
         )
     return int(match[1]), int(match[2])
@@ -50,14 +50,14 @@ def passes(width: int, height: int, target: tuple[int, int], scale: int) -> int:
     """How often a model of this scale must run so that nothing but shrinking is left to do.
 
     Raises:
-        PictureError: when that is more than three times, or the model does not enlarge.
+        ImageError: when that is more than three times, or the model does not enlarge.
     """
     if scale == 1:
-        raise PictureError("this model does not enlarge: choose one whose scale is 2 or more")
+        raise ImageError("this model does not enlarge: choose one whose scale is 2 or more")
     factor = max(target[0] / width, target[1] / height)
     needed = max(0, math.ceil(math.log(factor, scale) - 1e-9))
     if needed > MOST_PASSES:
-        raise PictureError(
+        raise ImageError(
             f"{width}x{height} is too small for {target[0]}x{target[1]}: at most "
             f"{width * scale**MOST_PASSES}x{height * scale**MOST_PASSES} in {MOST_PASSES} passes "
             f"of a x{scale} model, ask for less"

@@ -12,12 +12,12 @@ import psutil  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
-from hvae_sr.errors import PictureError
+from hvae_sr.errors import ImageError
 from hvae_sr.nn.footprint import Footprint
 from hvae_sr.nn.windows import RAMP, Window, smallest_tile, windows
 
 LARGEST_TILE = 512  # LR pixels a side; larger ones gain nothing, and caches lose
-SMALL = 2**14  # LR pixels x answers that any machine takes in one pass
+SMALL = 2**14  # LR pixels x outputs that any machine takes in one pass
 SHARE = 0.5  # of the memory there is
 
 
@@ -53,7 +53,7 @@ def available(device: torch.device) -> int:
 
 
 def affordable(footprint: Footprint, device: torch.device) -> int:
-    """LR pixels x answers of one pass, as much memory as there is, at most `LARGEST_TILE`^2."""
+    """LR pixels x outputs of one pass, as much memory as there is, at most `LARGEST_TILE`^2."""
     return min(LARGEST_TILE**2, max(1, int(SHARE * available(device) / footprint.memory)))
 
 
@@ -67,16 +67,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class Part:
-    """What one pass takes of a batch of pictures.
+    """What one pass takes of a batch of images.
 
     Args:
-        pictures: of the batch.
-        samples: how many answers to each of them.
-        rows: the same answers within the batch of pictures x samples.
+        images: of the batch.
+        samples: how many outputs of each of them.
+        rows: the same outputs within the batch of images x samples.
         vertical, horizontal: the window, in LR pixels.
     """
 
-    pictures: slice
+    images: slice
     samples: int
     rows: slice
     vertical: slice
@@ -85,10 +85,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a batch is cut: LR pixels a side of a tile, and answers in one pass."""
+    """How a batch is cut: LR pixels a side of a tile, and outputs in one pass."""
 
     tile: int
-    answers: int
+    outputs: int
 
 
 def upscaled(
@@ -102,13 +102,13 @@ def upscaled(
     footprint: Callable[[], Footprint],
     channels: int = 3,
 ) -> Tensor:
-    """Answer every picture of a batch in as few passes as memory allows.
+    """Enlarge every image of a batch in as few passes as memory allows.
 
     Args:
-        run: one pass: its answers (rows, channels, window * scale).
+        run: one pass: its outputs (rows, channels, window * scale).
         lr: (N, 3, h, w), sides a multiple of `multiple`.
         scale: HR pixels per LR pixel along each side.
-        samples: answers to each picture.
+        samples: outputs of each image.
         tile: LR pixels a side of a tile, or None to choose it from the memory there is.
         multiple: what windows must be a multiple of.
         footprint: measures the network; called only when something has to be cut.
@@ -118,27 +118,27 @@ def upscaled(
 
     Raises:
         ValueError: when `tile` is too small for the network.
-        PictureError: when memory runs out even with the smallest tile.
+        ImageError: when memory runs out even with the smallest tile.
     """
     plan = _plan(lr, samples, tile, multiple, footprint)
     while (
-        answers := _attempt(run, lr, channels, scale, samples, multiple, plan, footprint)
+        outputs := _attempt(run, lr, channels, scale, samples, multiple, plan, footprint)
     ) is None:
         if lr.device.type == "cuda":
             torch.cuda.empty_cache()
         plan = _smaller(
             plan, max(lr.shape[-2:]), smallest_tile(footprint().receptive_field, RAMP, multiple)
         )
-    return answers.unflatten(0, (-1, samples))
+    return outputs.unflatten(0, (-1, samples))
 
 
 def _plan(
     lr: Tensor, samples: int, tile: int | None, multiple: int, footprint: Callable[[], Footprint]
 ) -> Plan:
     count, _, height, width = lr.shape
-    answers = count * samples
-    if tile is None and answers * height * width <= SMALL:
-        return Plan(max(height, width), answers)
+    outputs = count * samples
+    if tile is None and outputs * height * width <= SMALL:
+        return Plan(max(height, width), outputs)
     least = smallest_tile(footprint().receptive_field, RAMP, multiple)
     pixels = affordable(footprint(), lr.device)
     if tile is None:
@@ -148,16 +148,16 @@ def _plan(
             f"a tile of {tile} pixels is too small for this model: use at least {least}"
         )
     window = min(tile, height) * min(tile, width)
-    return Plan(tile, min(answers, max(1, pixels // window)))
+    return Plan(tile, min(outputs, max(1, pixels // window)))
 
 
 def _smaller(plan: Plan, longest: int, least: int) -> Plan:
-    """What to try next when memory ran out: fewer answers at once, then smaller tiles."""
-    if plan.answers > 1:
-        return Plan(plan.tile, plan.answers // 2)
+    """What to try next when memory ran out: fewer outputs at once, then smaller tiles."""
+    if plan.outputs > 1:
+        return Plan(plan.tile, plan.outputs // 2)
     tile = min(plan.tile, longest)
     if tile <= least:
-        raise PictureError(
+        raise ImageError(
             f"memory ran out even with tiles of {tile} pixels: close other programs, or use a "
             "smaller model or another device"
         )
@@ -174,25 +174,25 @@ def _attempt(
     plan: Plan,
     footprint: Callable[[], Footprint],
 ) -> Tensor | None:
-    """All answers (N * samples, channels, H, W) by one plan, or None when memory ran out."""
+    """All outputs (N * samples, channels, H, W) by one plan, or None when memory ran out."""
     count, _, height, width = lr.shape
     cut = max(height, width) > plan.tile
     halo = footprint().receptive_field if cut else 0
     rows, columns = (windows(n, plan.tile, halo, RAMP, multiple) for n in (height, width))
     try:
         out = lr.new_zeros(count * samples, channels, height * scale, width * scale)
-        for pictures, each, answers in _batches(count, samples, plan.answers):
+        for images, each, outputs in _batches(count, samples, plan.outputs):
 
             def draw(
                 row: Window,
                 column: Window,
-                pictures: slice = pictures,
+                images: slice = images,
                 each: int = each,
-                answers: slice = answers,
+                outputs: slice = outputs,
             ) -> Tensor:
-                return run(Part(pictures, each, answers, row.seen, column.seen))
+                return run(Part(images, each, outputs, row.seen, column.seen))
 
-            blend(draw, rows, columns, out[answers], scale)
+            blend(draw, rows, columns, out[outputs], scale)
         return out
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -201,7 +201,7 @@ def _attempt(
 
 
 def _batches(count: int, samples: int, most: int) -> Iterator[tuple[slice, int, slice]]:
-    """Split pictures x samples into at most `most` answers: pictures, samples of each, answers."""
+    """Split images x samples into at most `most` outputs: images, samples of each, outputs."""
     if most >= samples:
         step = most // samples
         for first in range(0, count, step):

@@ -1,32 +1,29 @@
 """Any model on images of any size: tiles, memory, seeds, precision, consistency, transparency."""
 
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr.errors import ModelError
-from hvae_sr.imaging.pixels import Rest, enlarged, join, split
-from hvae_sr.nn.latents import Decode
-from hvae_sr.nn.noise import Noise
-from hvae_sr.nn.resize import quantise, reflect
-from hvae_sr.upscaling import tiling
-from hvae_sr.upscaling.noise_field import NoiseField
+from hvae_sr.errors import ImageError
+from hvae_sr.nn.resize import quantise
+from hvae_sr.upscaling.inputs import Images, InputImage
+from hvae_sr.upscaling.network import run_in_tiles
 from hvae_sr.upscaling.options import UpscaleKeywords, UpscaleOptions
+from hvae_sr.upscaling.sizes import fitted, passes
 
 if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
 
-Draw = Callable[[Tensor, int, float, Noise, Decode], Tensor]
+Several = TypeVar("Several", list[Image.Image], Tensor)
+Single = TypeVar("Single", Image.Image, Tensor)
 IDENTICAL = 1e-10  # a squared error that counts as 100 dB
 
 
 @dataclass(frozen=True)
-class UpscaleOutput:
+class UpscaleOutput(Generic[Several, Single]):
     """What an `Upscaler` makes of an image.
 
     Args:
@@ -38,16 +35,18 @@ class UpscaleOutput:
             expected image, plus the mean of the likelihood's own variance times the temperature
             squared; at temperature 0 the likelihood's variance alone. It leaves out that values end
             at 0 and 1, see `Likelihood.variance`. With `consistent` it is estimated from projected
-            draws, and None where fewer than two are made. None for a deterministic model.
+            draws, and None where fewer than two are made. None for a deterministic model, and
+            where outputs are fitted into a `size`.
         lr_psnr: (N, S) in dB: each output, rounded to 8 bits and shrunk without rounding, against
             the input. 45 dB and more means a possible HR version of it; 100 is the most. None
-            where the degradation is not linear: nothing can be compared then.
+            where the degradation is not linear and where outputs are fitted into a `size`: nothing
+            can be compared then.
         temperature: of the draws.
         seed: of the draws; with it they can be repeated.
     """
 
-    images: list[Image.Image] | Tensor
-    mean: Image.Image | Tensor
+    images: Several
+    mean: Single
     std: Tensor | None
     lr_psnr: Tensor | None
     temperature: float
@@ -69,6 +68,24 @@ class Upscaler:
         self.model = model
         self.options = options or UpscaleOptions()
 
+    @overload
+    def __call__(
+        self,
+        image: Image.Image,
+        *,
+        generator: torch.Generator | None = None,
+        **changes: Unpack[UpscaleKeywords],
+    ) -> UpscaleOutput[list[Image.Image], Image.Image]: ...
+
+    @overload
+    def __call__(
+        self,
+        image: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        **changes: Unpack[UpscaleKeywords],
+    ) -> UpscaleOutput[Tensor, Tensor]: ...
+
     @torch.inference_mode()
     def __call__(
         self,
@@ -76,8 +93,8 @@ class Upscaler:
         *,
         generator: torch.Generator | None = None,
         **changes: Unpack[UpscaleKeywords],
-    ) -> UpscaleOutput:
-        """Enlarge an image `scale` times, and say what the outputs have in common.
+    ) -> UpscaleOutput[Any, Any]:
+        """Enlarge an image, and say what the outputs have in common.
 
         Args:
             image: a Pillow image of any mode and size, or a tensor (N, 3, h, w) in [0, 1].
@@ -87,22 +104,39 @@ class Upscaler:
         Raises:
             ValueError: for arguments out of range, several outputs asked of a deterministic model,
                 or consistency with a degradation that is not linear.
-            PictureError: when not even the smallest tile fits in memory.
+            ImageError: when not even the smallest tile fits in memory, or three passes of the model
+                do not reach the `size`.
             ModelError: when the network gives values that are not finite.
         """
-        options = self.options.changed(changes)
-        lr, rest = self._input(image)
-        seed = options.seeded(generator)
-        outputs, std = self._outputs_and_std(lr, options, seed)
-        mean = outputs.mean(dim=1)
-        return UpscaleOutput(
-            images=outputs if rest is None else self._images(outputs, rest),
-            mean=mean if rest is None else self._images(mean.unsqueeze(1), rest)[0],
-            std=std,
-            lr_psnr=self._lr_psnr(outputs, lr),
-            temperature=options.used_temperature,
-            seed=seed,
-        )
+        options = self.options.changed(changes).with_seed(generator)
+        source = InputImage.of(image, self.model.device)
+        if options.size is None:
+            outputs, std = self._outputs_and_std(source.lr, options)
+            images, mean = source.several(outputs), source.single(outputs.mean(dim=1))
+            lr_psnr = self._lr_psnr(outputs, source.lr)
+        else:
+            images, std, lr_psnr = self._fitted(source, options, options.size), None, None
+            mean = source.mean(images)
+        assert options.seed is not None
+        return UpscaleOutput(images, mean, std, lr_psnr, options.used_temperature, options.seed)
+
+    @overload
+    def images(
+        self,
+        image: Image.Image,
+        *,
+        generator: torch.Generator | None = None,
+        **changes: Unpack[UpscaleKeywords],
+    ) -> list[Image.Image]: ...
+
+    @overload
+    def images(
+        self,
+        image: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        **changes: Unpack[UpscaleKeywords],
+    ) -> Tensor: ...
 
     @torch.inference_mode()
     def images(
@@ -111,17 +145,35 @@ class Upscaler:
         *,
         generator: torch.Generator | None = None,
         **changes: Unpack[UpscaleKeywords],
-    ) -> list[Image.Image] | Tensor:
+    ) -> Images:
         """The `images` of a call alone, without the work that the other fields take."""
-        options = self.options.changed(changes)
-        lr, rest = self._input(image)
-        outputs = self._outputs(lr, options, options.seeded(generator))
-        return outputs if rest is None else self._images(outputs, rest)
+        options = self.options.changed(changes).with_seed(generator)
+        source = InputImage.of(image, self.model.device)
+        if options.size is not None:
+            return self._fitted(source, options, options.size)
+        return source.several(self._outputs(source.lr, options))
 
-    def _images(self, outputs: Tensor, rest: Rest) -> list[Image.Image]:
-        """(1, S, 3, H, W) -> Pillow images of the family that the input belongs to."""
-        larger = enlarged(rest, self.model.scale)
-        return [join(output, larger) for output in outputs[0]]
+    def _fitted(self, source: InputImage, options: UpscaleOptions, size: tuple[int, int]) -> Images:
+        """Outputs after as many passes of the model as the size takes, then shrunk to fit it.
+
+        One sample after the other takes the further passes, so that memory holds one at its
+        largest.
+        """
+        target = fitted(*source.size, size)
+        needed = passes(*source.size, target, self.model.scale)
+        if needed == 0 and options.num_samples > 1:
+            raise ImageError(
+                f"the image is {source.size[0]}x{source.size[1]}, no smaller than "
+                f"{target[0]}x{target[1]}: nothing is left to draw, ask for one sample"
+            )
+        outputs = self._outputs(source.lr, options) if needed else source.lr.unsqueeze(1)
+        alone = replace(options, num_samples=1, temperature=options.used_temperature)
+        finished = []
+        for output in outputs.unbind(dim=1):
+            for _ in range(needed - 1):
+                output = self._outputs(output, alone)[:, 0]
+            finished.append(source.fitted(output, target))
+        return source.gathered(finished)
 
     def _lr_psnr(self, outputs: Tensor, lr: Tensor) -> Tensor | None:
         """(N, S, 3, H, W) against its LR image (N, 3, h, w) -> (N, S) in dB."""
@@ -132,101 +184,34 @@ class Upscaler:
         errors = torch.stack([r.square().mean(dim=(1, 2, 3)) for r in residuals], dim=1)
         return -10 * errors.clamp_min(IDENTICAL).log10()
 
-    def _input(self, image: Image.Image | Tensor) -> tuple[Tensor, Rest | None]:
-        """An image as users hand it over -> LR (N, 3, h, w) on the model's device, and its rest.
-
-        Raises:
-            ValueError: for tensors of another shape or type.
-            TypeError: for what is not an image.
-        """
-        if isinstance(image, Image.Image):
-            lr, rest = split(image)
-            return lr.to(self.model.device), rest
-        if not isinstance(image, Tensor):
-            raise TypeError(f"expected a Pillow image or a tensor, got {type(image).__name__}")
-        if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
-            raise ValueError(f"expected images (N, 3, h, w), got shape {tuple(image.shape)}")
-        if not image.is_floating_point():
-            raise ValueError(f"expected floats in [0, 1], got {image.dtype}: divide by 255 first")
-        return image.to(self.model.device, torch.float32), None
-
-    def _outputs_and_std(
-        self, lr: Tensor, options: UpscaleOptions, seed: int
-    ) -> tuple[Tensor, Tensor | None]:
+    def _outputs_and_std(self, lr: Tensor, options: UpscaleOptions) -> tuple[Tensor, Tensor | None]:
         """Outputs (N, S, 3, H, W) and what `UpscaleOutput.std` says of them."""
         if not self.model.is_stochastic:
-            return self._outputs(lr, options, seed), None
+            return self._outputs(lr, options), None
         if not options.consistent:
-            parts = self._run(lr, options, seed, self.model.draw_with_variance, channels=9)
+            parts = run_in_tiles(self.model, lr, options, self.model.draw_with_variance, channels=9)
             outputs, means, variances = parts.split(3, dim=2)
             square = options.used_temperature**2 or 1.0
             spread = means.var(dim=1, correction=int(options.num_samples > 1))
             std = (spread + square * variances.mean(dim=1)).sqrt()
             return outputs.clamp(0, 1), std
-        outputs = self._outputs(lr, options, seed)
+        outputs = self._outputs(lr, options)
         if options.num_samples == 1 or options.used_temperature == 0:
             return outputs, None
         draws = outputs
         if options.decode == "mean":
-            draws = self._outputs(lr, replace(options, decode="sample"), seed)
+            draws = self._outputs(lr, replace(options, decode="sample"))
         return outputs, draws.std(dim=1)
 
-    def _outputs(self, lr: Tensor, options: UpscaleOptions, seed: int) -> Tensor:
+    def _outputs(self, lr: Tensor, options: UpscaleOptions) -> Tensor:
         """LR (N, 3, h, w) -> (N, S, 3, H, W) in [0, 1], projected where that is asked for."""
         degradation = self.model.degradation
         if options.consistent and degradation is not None:
             degradation.check_projection()
-        outputs = self._run(lr, options, seed, self.model.draw, channels=3).clamp_(0, 1)
+        outputs = run_in_tiles(self.model, lr, options, self.model.draw, channels=3).clamp_(0, 1)
         if not options.consistent:
             return outputs
         assert degradation is not None
         inputs = lr.repeat_interleave(options.num_samples, dim=0)
         flat = degradation.project(outputs.flatten(0, 1), inputs)
         return flat.unflatten(0, (-1, options.num_samples))
-
-    def _run(
-        self, lr: Tensor, options: UpscaleOptions, seed: int, draw: Draw, channels: int
-    ) -> Tensor:
-        """LR (N, 3, h, w) -> (N, S, channels, H, W); the tile shrinks until it fits."""
-        model, multiple = self.model, self.model.size_multiple
-        if model.degradation is None:
-            raise ValueError("a model of LR images has nothing to upscale")
-        height, width = lr.shape[-2:]
-        padding = (0, -width % multiple, 0, -height % multiple)
-        padded = reflect(lr, padding) if any(padding) else lr
-        rows = lr.shape[0] * options.num_samples
-        field = NoiseField(seed, padded.shape[-2], padded.shape[-1], rows, multiple)
-        outputs = tiling.upscaled(
-            lambda part: self._pass(padded, part, options, field, draw),
-            padded,
-            scale=model.scale,
-            samples=options.num_samples,
-            tile=None if options.tile == "auto" else options.tile,
-            multiple=multiple,
-            footprint=lambda: model.footprint,
-            channels=channels,
-        )
-        return outputs[..., : height * model.scale, : width * model.scale]
-
-    def _pass(
-        self,
-        lr: Tensor,
-        part: tiling.Part,
-        options: UpscaleOptions,
-        field: NoiseField,
-        draw: Draw,
-    ) -> Tensor:
-        """One pass of the network over a part of a batch: (outputs, channels, H, W), finite."""
-        tile = lr[part.pictures, :, part.vertical, part.horizontal]
-        for dtype in dict.fromkeys((options.torch_dtype, torch.float32)):
-            half = dtype != torch.float32  # else switch off what the caller may have switched on
-            noise = field.window(part.rows, part.vertical, part.horizontal)
-            with torch.autocast(lr.device.type, dtype=dtype if half else None, enabled=half):
-                outputs = draw(tile, part.samples, options.used_temperature, noise, options.decode)
-            if outputs.sum(dtype=torch.float32).isfinite():
-                return outputs.flatten(0, 1)
-            if half:
-                warnings.warn(
-                    f"{dtype} overflowed in a tile: it is redone in float32", stacklevel=2
-                )
-        raise ModelError("the network gave values that are not finite: check image and weights")

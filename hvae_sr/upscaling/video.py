@@ -1,12 +1,14 @@
 """Movies: every frame upscaled, everything else copied."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hvae_sr.atomic import atomic_write
 from hvae_sr.errors import MovieError
-from hvae_sr.version import __version__
+from hvae_sr.imaging.metadata import record_text
+from hvae_sr.upscaling.options import UpscaleOptions
+from hvae_sr.upscaling.records import describe
 
 if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
@@ -16,20 +18,15 @@ def upscale_movie(
     source: Path,
     target: Path,
     model: "SuperResolutionModel",
+    options: UpscaleOptions | None = None,
     *,
-    temperature: float = 0.0,
-    seed: int = 0,
-    consistent: bool = False,
-    tile: int | None = None,
-    dtype: str = "float32",
-    size: tuple[int, int] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> None:
     """Enlarge every frame of a movie; copy its sound, subtitles, chapters and tags.
 
     Each frame keeps its own time, so a variable frame rate stays one. Audio and subtitle streams
     are copied packet by packet, never encoded again; fonts are copied into Matroska, while cover
-    pictures, further video streams and data streams are left out. Rotation and mirroring are
+    images, further video streams and data streams are left out. Rotation and mirroring are
     applied to the pixels. The colour matrix, range, primaries and transfer are kept; where no
     matrix is named, the one players assume at the source's size is applied and then named, since
     they would assume another at the larger size. Frames are encoded with 4:2:0 chroma, which at
@@ -44,63 +41,38 @@ def upscale_movie(
         source: a movie of 8 bits a colour.
         target: its suffix chooses the container: .mp4, .mkv, .mov or .webm.
         model: any model; it runs in the calling thread, on its own device.
-        temperature: as in `model.upscale`.
-        seed: of the latent noise, the same for every frame, so that nothing flickers.
-        consistent: project every frame onto those whose LR version is the source's.
-        tile: side of the tiles in LR pixels; left out, chosen from the memory there is.
-        dtype: what the model computes in.
-        size: (width, height) to fit into, keeping the aspect ratio, sides rounded down to even.
-            The model runs until frames are at least that large, at most three times, then
-            antialiased bicubic resampling shrinks them.
+        options: a seed that they leave out is drawn; it is the same for every frame, so that
+            nothing flickers, and recorded. Frames are fitted into `size` with sides rounded down to
+            even. There is one output, and no `quality`.
         progress: called after each frame with the frames done and how many there are, as far as
             the source's packets tell (None when they do not).
 
     Raises:
         MovieError: in one sentence, for a source that is damaged, cut short, interlaced,
             transparent, HDR, of more than 8 bits or too large; for a stream the container cannot
-            hold; and when the target cannot be written.
-        PictureError: when three passes do not reach the size.
-        ValueError: when a temperature is given to a model with one answer.
+            hold; for options that movies do not have; and when the target cannot be written.
+        ImageError: when three passes do not reach the size.
+        ValueError, ModelError: as `Upscaler` does.
     """
-    from hvae_sr.imaging.files import written_whole
     from hvae_sr.imaging.video import reading, threads, writing
-    from hvae_sr.storage.serialization import sync
     from hvae_sr.upscaling.frames import Enlarger
 
     source, target = Path(source), Path(target)
+    options = (options or UpscaleOptions()).with_seed()
+    if options.num_samples > 1 or options.quality is not None:
+        raise MovieError(f"{source} is a movie: leave samples and quality out")
     writing.container_of(target)
-    options: dict[str, Any] = {
-        "temperature": temperature,
-        "seed": seed,
-        "consistent": consistent,
-        "tile": tile,
-        "dtype": dtype,
-    }
     facts = reading.survey(source)
-    enlarger = Enlarger(model, facts, size, options, progress)
-    record = {
-        "model": model.name,
-        "revision": model.revision,
-        "scale": model.scale,
-        "temperature": temperature,
-        "seed": seed,
-        "consistent": consistent,
-        "dtype": dtype,
-        "size": list(size) if size else None,
-        "version": __version__,
-    }
-
-    def write(scratch: Path) -> None:
+    enlarger = Enlarger(model, facts, options, progress)
+    record = record_text(describe(model, options))
+    try:
         with (
+            atomic_write(target) as scratch,
             reading.opened(source) as movie,
             writing.Writer(scratch, target, movie, facts, enlarger.size) as writer,
         ):
-            writer.note("hvae_sr " + json.dumps(record, separators=(",", ":")))
+            writer.note(record)
             frames = reading.items(movie, facts, list(writer.copies), source)
             threads.run(frames, enlarger, writer.write)
-        sync(scratch)
-
-    try:
-        written_whole(target, write)
     except OSError as error:
         raise MovieError(f"{target} could not be written: {error.strerror}") from error

@@ -26,7 +26,7 @@ UNEXPECTED = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError,
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of the movie.
+    """One image of the movie.
 
     Args:
         pixels: (h, w, 3) RGB, upright.
@@ -90,14 +90,14 @@ def readable(path: Path) -> Iterator[None]:
     except HvaeSrError:
         raise
     except FileNotFoundError as error:
-        raise MovieError(f"{path.name} is not there") from error
+        raise MovieError(f"{path.name} does not exist") from error
     except PermissionError as error:
         raise MovieError(f"{path.name} may not be read: change its permissions") from error
     except av.DecoderNotFoundError as error:
         raise MovieError(f"{path.name} uses a codec that is not known here") from error
     except (av.FFmpegError, *UNEXPECTED) as error:
         raise MovieError(
-            f"{path.name} is damaged, cut short or no movie in a format read here: "
+            f"{path.name} is damaged, cut short or not a movie in a format read here: "
             "export it again from its source"
         ) from error
 
@@ -143,7 +143,7 @@ def survey(path: Path, largest: int = LARGEST_FRAME, most: int | None = None) ->
             if end < promised - TOLERANCE:
                 raise _damaged(path)
         if first is None:
-            raise MovieError(f"{path.name} holds no picture that can be decoded")
+            raise MovieError(f"{path.name} has no frame that can be decoded")
         return _facts(first, packets, stream, path)
 
 
@@ -200,7 +200,7 @@ def _main_video(movie: Any, path: Path, largest: int) -> Any:
     flag = av.stream.Disposition.attached_pic
     streams = [stream for stream in movie.streams.video if not stream.disposition & flag]
     if not streams:
-        raise MovieError(f"{path.name} has no moving pictures")
+        raise MovieError(f"{path.name} has no video stream")
     stream = streams[0]
     if stream.codec_context is None:
         raise MovieError(f"{path.name} uses a codec that is not known here")

@@ -130,9 +130,9 @@ class Writer:
 
     def _converted(self, frame: Frame) -> Any:
         rgb = av.VideoFrame.from_numpy_buffer(frame.pixels, "rgb24")
-        picture = self.from_rgb(rgb)
-        picture.pts, picture.time_base = frame.pts, self.facts.time_base
-        return picture
+        image = self.from_rgb(rgb)
+        image.pts, image.time_base = frame.pts, self.facts.time_base
+        return image
 
     def _encoder(self, container: str, source: Any) -> Any:
         codec, options = ENCODERS[container]

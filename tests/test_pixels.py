@@ -11,8 +11,8 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 from torch import Tensor
 
-from hvae_sr.errors import PictureError
-from hvae_sr.imaging.files import open_picture, save_picture
+from hvae_sr.errors import ImageError
+from hvae_sr.imaging.files import open_image, save_image
 from hvae_sr.imaging.metadata import metadata
 from hvae_sr.imaging.pixels import eight_bits, enlarged, join, split, to_image
 from hvae_sr.models.base import SuperResolutionModel
@@ -91,7 +91,7 @@ class TestModes:
         image = colours(mode)
         transparent = image.getpixel((2, 1))
         image.save(tmp_path / "in.png", transparency=transparent)
-        image = open_picture(tmp_path / "in.png")
+        image = open_image(tmp_path / "in.png")
         tensor, rest = split(image)
         back = join(tensor[0], rest)
         assert back.mode == ("LA" if mode == "L" else "RGBA")
@@ -131,7 +131,7 @@ class TestModes:
     def test_sixteen_bits_survive_the_disk(self, tmp_path: Path):
         values = np.arange(0, 60000, 3000, dtype=np.uint16).reshape(4, 5)
         Image.fromarray(values).save(tmp_path / "in.png")
-        save_picture(Nearest(2).upscale(open_picture(tmp_path / "in.png")), tmp_path / "out.png")
+        save_image(Nearest(2).upscale(open_image(tmp_path / "in.png")), tmp_path / "out.png")
         saved = np.asarray(Image.open(tmp_path / "out.png")).astype(int)
         assert np.abs(saved - values.repeat(2, 0).repeat(2, 1)).max() <= 1
 
@@ -147,7 +147,7 @@ class TestModes:
         assert len(np.unique(larger)) > 900
 
     def test_integers_beyond_sixteen_bits_are_refused(self):
-        with pytest.raises(PictureError, match="70000"):
+        with pytest.raises(ImageError, match="70000"):
             split(Image.fromarray(np.array([[0, 70_000]], dtype=np.int32)))
 
     def test_sixteen_bits_are_rounded_to_eight_not_cut(self):
@@ -177,7 +177,7 @@ class TestModes:
         screen, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         image = Image.new("RGB", (3, 2), (200, 60, 30))
         ImageCms.profileToProfile(image, screen, lab, outputMode="LAB").save(tmp_path / "in.tif")
-        larger = Nearest(2).upscale(open_picture(tmp_path / "in.tif"))
+        larger = Nearest(2).upscale(open_image(tmp_path / "in.tif"))
         ((count, colour),) = larger.getcolors()
         assert count == 24 and np.abs(np.subtract(colour, (200, 60, 30))).max() <= 3
 
@@ -194,7 +194,7 @@ class TestModes:
 
     @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
     def test_no_pixel_at_all_is_refused(self, size: tuple[int, int]):
-        with pytest.raises(PictureError, match="no pixel"):
+        with pytest.raises(ImageError, match="no pixel"):
             split(Image.new("RGB", size))
 
     def test_very_wide_pictures(self):
@@ -268,9 +268,9 @@ class TestMetadata:
             7: np.rot90(stored, 2).transpose(1, 0, 2),
             8: np.rot90(stored, 1),
         }[orientation]
-        larger = Nearest(2).upscale(open_picture(tmp_path / "in.png"))
+        larger = Nearest(2).upscale(open_image(tmp_path / "in.png"))
         assert (np.asarray(larger)[::2, ::2] == upright).all()
-        save_picture(larger, tmp_path / "out.png")
+        save_image(larger, tmp_path / "out.png")
         again = Image.open(tmp_path / "out.png")
         assert again.getexif().get(Base.Orientation, 1) == 1, "viewers would turn it a second time"
 
@@ -278,9 +278,7 @@ class TestMetadata:
     def test_profile_and_resolution_are_kept(self, suffix: str, tmp_path: Path):
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         colours().save(tmp_path / "in.png", icc_profile=profile, dpi=(300, 300))
-        save_picture(
-            Nearest(2).upscale(open_picture(tmp_path / "in.png")), tmp_path / f"out{suffix}"
-        )
+        save_image(Nearest(2).upscale(open_image(tmp_path / "in.png")), tmp_path / f"out{suffix}")
         saved = Image.open(tmp_path / f"out{suffix}")
         assert saved.info["icc_profile"] == profile
         if suffix != ".webp":  # which has no place for it
@@ -294,9 +292,9 @@ class TestMetadata:
         xmp = b'<rdf tiff:Orientation="6" title="a"/>'
         colours().save(tmp_path / "in.jpg", exif=exif, xmp=xmp)
         for source, target in (("in.jpg", "b.tif"), ("b.tif", "c.png"), ("c.png", "d.webp")):
-            larger = Nearest(2).upscale(open_picture(tmp_path / source))
-            save_picture(larger, tmp_path / target)
-            saved = open_picture(tmp_path / target)
+            larger = Nearest(2).upscale(open_image(tmp_path / source))
+            save_image(larger, tmp_path / target)
+            saved = open_image(tmp_path / target)
             found = saved.getexif()
             assert Base.Orientation not in found, "viewers would turn it a second time"
             assert (found[Base.Make], found[Base.Artist]) == ("Camera", "Ada")
