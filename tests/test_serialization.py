@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 
 import hvae_sr
 from hvae_sr.errors import ModelError
-from hvae_sr.models import HVAE, VAE, StudyCNN, hierarchy
+from hvae_sr.models import HVAE, VAE, StudyCNN, construction, hierarchy
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import MODELS
 from hvae_sr.storage import serialization
@@ -291,7 +291,7 @@ class TestBrokenConfig:
         self, saved: Path, monkeypatch: pytest.MonkeyPatch
     ):
         """64 levels of 64 groups pass every limit on a single number."""
-        monkeypatch.setattr(serialization, "MOST_OPERATIONS", 3_000)
+        monkeypatch.setattr(construction, "MOST_OPERATIONS", 3_000)
         hvae_sr.load(saved)
         many = {"widths": [8] * 64, "groups": [64] * 64, "blocks": [64] * 64}
         refused(edit(saved, start="constant", **many), "operations")

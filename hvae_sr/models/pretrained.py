@@ -1,7 +1,7 @@
 """Keeping models: their config and weights in folders and on hubs, and the card beside them."""
 
-import json
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import nn
 
 from hvae_sr.errors import ModelError
+from hvae_sr.models.construction import Constructed
 from hvae_sr.models.registry import described_by, find
 from hvae_sr.storage import cards, client, serialization
 
@@ -22,11 +23,13 @@ class Pretrained(
     license="apache-2.0",
     tags=["super-resolution", "image-upscaling"],
     model_card_template=cards.TEMPLATE,
+    metaclass=Constructed,
 ):
     """A network that JSON keyword arguments describe, saved and loaded as a model folder.
 
     Raises:
-        TypeError: for an argument that JSON cannot hold.
+        TypeError, ValueError: for arguments that the schema refuses, see
+            `hvae_sr.storage.schema.checked_arguments`.
     """
 
     name: str  # what it was loaded as, or its class
@@ -34,22 +37,15 @@ class Pretrained(
     folder: Path | None  # that it was loaded from
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        # The mixin drops what JSON cannot hold, and config.json would then name the default.
-        names = list(cls._hub_mixin_init_parameters)[1:]
-        for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items():
-            try:
-                json.dumps(value)
-            except (TypeError, ValueError) as error:
-                raise TypeError(f"{name} must be something JSON can hold: {error}") from error
-            serialization.check_values(value, name)  # else it could be saved, but not loaded
-        return super().__new__(cls, *args, **kwargs)
+        # What the mixin remembers as the config must not change when a constructor changes a list.
+        return super().__new__(cls, *args, **deepcopy(kwargs))
 
     @property
     def config(self) -> dict[str, Any]:
         """The constructor's keyword arguments, as written to `config.json`."""
         config = self._hub_mixin_config
         assert isinstance(config, dict)
-        return config
+        return deepcopy(config)
 
     @property
     def full_config(self) -> dict[str, Any]:
