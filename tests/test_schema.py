@@ -117,7 +117,7 @@ class TestWrongConfigs:
         inner = {**tiny_hvae(scale=1, start="constant").full_config, "latent": 10**9}
         said = said_when_constructed(HVAE, {"lr_prior": inner})
         assert said == (
-            "the argument 'lr_prior': the argument 'latent' of HVAE must be from 0 to 4096, "
+            "the argument 'lr_prior': the argument 'latent' of HVAE must be from 1 to 4096, "
             "not 1000000000"
         )
         config = written_config({**tiny_hvae().full_config, "lr_prior": inner})

@@ -349,8 +349,9 @@ class TestBrokenWeights:
         refused(edit(saved, sharpness=3), CONFIG, "'sharpness'")
 
     def test_a_huge_architecture_is_refused_before_it_is_allocated(self, saved: Path):
-        """Half a terabyte, if it were built."""
-        refused(edit(saved, widths=[4096, 4096], cell="plain", latent=4096), WEIGHTS)
+        """Gigabytes, and half a terabyte, if they were built."""
+        refused(edit(saved, widths=[1024, 1024], cell="plain", latent=1024), WEIGHTS)
+        refused(edit(saved, widths=[4096, 4096], cell="plain", latent=4096), "parameters")
 
 
 FORMATS = Path(__file__).parent / "formats"

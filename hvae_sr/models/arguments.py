@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from hvae_sr.nn.layers import DEEPEST
 from hvae_sr.storage.schema import Range
 
-Channels = Annotated[int, Range(1, 4096)]
+Count = Annotated[int, Range(1, 4096)]
+Channels = Count
 Depth = Annotated[int, Range(0, DEEPEST)]  # residual cells, or groups of latents
 DegradationConfig = str | dict[str, Any]  # what `get_degradation` takes
 ModelConfig = dict[str, Any]  # `full_config` of a model inside a model

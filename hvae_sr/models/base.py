@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from hvae_sr.degradations import SCALES, get_degradation
 from hvae_sr.models import description
+from hvae_sr.models.arguments import DegradationConfig
 from hvae_sr.models.pretrained import Pretrained
 from hvae_sr.models.registry import MODELS
 from hvae_sr.nn.footprint import Footprint, measure
@@ -40,7 +41,8 @@ class SuperResolutionModel(Pretrained):
 
     Args:
         scale: HR pixels per LR pixel along each side; 1 for models of the LR picture itself.
-        degradation: name of the degradation the weights are for.
+        degradation: name of the degradation the weights are for, with its arguments where it has
+            some: see `hvae_sr.get_degradation`.
 
     Raises:
         TypeError: for an argument that JSON cannot hold.
@@ -56,7 +58,7 @@ class SuperResolutionModel(Pretrained):
         if registered:
             MODELS.add(cls.__name__, cls)
 
-    def __init__(self, scale: int, degradation: str):
+    def __init__(self, scale: int, degradation: DegradationConfig):
         super().__init__()
         factors(scale)
         self.scale = scale

@@ -12,10 +12,11 @@ From these follow, for all papers alike: the ELBO, the importance-weighted bound
 (`activity.py`). All of it can be imported from here.
 """
 
-from typing import Any, Self
+from typing import Self
 
 from hvae_sr.errors import ModelError
 from hvae_sr.models.activity import ACTIVE, ACTIVITY_DRAWS, ActiveUnits, mean_shifts, summed
+from hvae_sr.models.arguments import DegradationConfig, ModelConfig
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.bounds import ELBO, Bounded
 from hvae_sr.models.draws import Drawing
@@ -60,9 +61,9 @@ class GenerativeModel(Bounded, Drawing, registered=False):
     def __init__(
         self,
         scale: int,
-        degradation: str,
-        lr_prior: dict[str, Any] | None,
-        base_model: dict[str, Any] | None = None,
+        degradation: DegradationConfig,
+        lr_prior: ModelConfig | None,
+        base_model: ModelConfig | None = None,
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)
@@ -87,7 +88,7 @@ class GenerativeModel(Bounded, Drawing, registered=False):
         joined.load_state_dict(state, assign=True)
         return joined.train(self.training)
 
-    def _checked_base(self, config: dict[str, Any]) -> SuperResolutionModel:
+    def _checked_base(self, config: ModelConfig) -> SuperResolutionModel:
         network = described(config, "base_model")
         if network.is_stochastic:
             raise ValueError("base_model: a deterministic model is needed")
@@ -96,7 +97,7 @@ class GenerativeModel(Bounded, Drawing, registered=False):
         return network.requires_grad_(False)
 
 
-def _prior_of_lr(config: dict[str, Any]) -> GenerativeModel:
+def _prior_of_lr(config: ModelConfig) -> GenerativeModel:
     prior = described(config, "lr_prior")
     if not isinstance(prior, GenerativeModel):
         raise ValueError(f"lr_prior: a {type(prior).__name__} is not a generative model")
