@@ -1,17 +1,18 @@
 """The contract that every model keeps: facts about it, `forward`, `loss`, `draw`, `upscale`."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack, overload
 
 import torch
 from torch import Tensor, nn
 
 from hvae_sr.degradations import SCALES, get_degradation
+from hvae_sr.errors import ModelError
 from hvae_sr.models import description
 from hvae_sr.models.arguments import DegradationConfig
 from hvae_sr.models.pretrained import Pretrained
 from hvae_sr.models.registry import MODELS
 from hvae_sr.nn.footprint import Footprint, measure
-from hvae_sr.nn.latents import Decode, checked_decode
+from hvae_sr.nn.latents import Decode, Temperature, checked_decode
 from hvae_sr.nn.noise import Noise
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from hvae_sr.upscaling.options import DrawKeywords
+
+Class = TypeVar("Class", bound="type[SuperResolutionModel]")
 
 
 def factors(scale: int) -> list[int]:
@@ -143,6 +146,27 @@ class SuperResolutionModel(Pretrained):
         """Of stochastic models: `draw`, then mean and variance: (N, num_samples, 9, H, W)."""
         raise NotImplementedError
 
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        size: tuple[int, int] = (32, 32),
+        temperature: Temperature = 1.0,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        noise: Noise | None = None,
+        decode: Decode = "mean",
+    ) -> Tensor:
+        """Unconditional samples (num_samples, 3, *size) in [0, 1]: see `GenerativeModel.sample`.
+
+        Raises:
+            ModelError: when the model has no p(x) to sample from.
+        """
+        raise ModelError(
+            f"a {type(self).__name__} upscales images but has no p(x) to sample: load a generative "
+            "model"
+        )
+
     @overload
     def upscale(
         self,
@@ -206,3 +230,19 @@ class SuperResolutionModel(Pretrained):
     def generate_model_card(self, *args: Any, **kwargs: Any) -> "ModelCard":
         """The card that this model's weights have, or else what is known of its class."""
         return super().generate_model_card(*args, **{**description.facts(self), **kwargs})
+
+
+def register_model(cls: Class) -> Class:
+    """Class decorator that makes a model's class known by its name.
+
+    Subclassing has done so already, unless the class said `registered=False`; an earlier class of
+    the same name, which a later one of the same module replaced, is known again.
+
+    Raises:
+        TypeError: for what is not a subclass of `SuperResolutionModel`.
+        ValueError: when a class of another module has this name.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, SuperResolutionModel)):
+        raise TypeError(f"{cls!r} is not a subclass of hvae_sr.SuperResolutionModel")
+    MODELS.add(cls.__name__, cls)
+    return cls
