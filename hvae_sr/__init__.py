@@ -11,7 +11,7 @@ from hvae_sr.version import __version__ as __version__
 if TYPE_CHECKING:
     from hvae_sr.degradations import Degradation, get_degradation, register_degradation
     from hvae_sr.errors import HubError, HvaeSrError, ImageError, ModelError, MovieError
-    from hvae_sr.hub import bundled, load
+    from hvae_sr.hub import bundled, list_models, load
     from hvae_sr.models import (
         BIVA,
         EDSR,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         SRResNet,
         StudyCNN,
     )
-    from hvae_sr.models.base import SuperResolutionModel
+    from hvae_sr.models.base import SuperResolutionModel, register_model
     from hvae_sr.models.latent import GenerativeModel
     from hvae_sr.upscaling import UpscaleOptions, UpscaleOutput, Upscaler
 
@@ -58,12 +58,15 @@ _HOMES = {
     "VAE": "models",
     "bundled": "hub",
     "get_degradation": "degradations",
+    "list_models": "hub",
     "load": "hub",
     "register_degradation": "degradations",
+    "register_model": "models.base",
 }
 
 __all__ = [  # noqa: RUF022
     "load",
+    "list_models",
     "bundled",
     "SRCNN",
     "StudyCNN",
@@ -80,6 +83,7 @@ __all__ = [  # noqa: RUF022
     "SRVAE",
     "SuperResolutionModel",
     "GenerativeModel",
+    "register_model",
     "Upscaler",
     "UpscaleOptions",
     "UpscaleOutput",
@@ -94,11 +98,13 @@ __all__ = [  # noqa: RUF022
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # else a misspelt name would be an `Any` to checkers and editors
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__})

@@ -15,6 +15,7 @@ from yaml import YAMLError
 
 from hvae_sr.errors import HubError, ModelError
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.models.registry import find
 from hvae_sr.storage import cards, client, serialization
 from hvae_sr.storage.serialization import CONFIG, WEIGHTS
 
@@ -33,6 +34,41 @@ def bundled() -> dict[str, Path]:
     if shelf is None:
         return {}
     return {path.parent.name: path.parent for path in sorted(shelf.glob(f"*/{CONFIG}"))}
+
+
+def list_models(
+    *,
+    scale: int | None = None,
+    degradation: str | None = None,
+    model_class: type[SuperResolutionModel] | None = None,
+) -> list[str]:
+    """Names of the bundled models, sorted: each is one that `load` takes.
+
+    Args:
+        scale: only models of this scale; 1 for models of p(y).
+        degradation: only models for the degradation of this name.
+        model_class: only models of this class or a subclass of it, such as `GenerativeModel`.
+
+    Raises:
+        ModelError: when the config of a bundled model is damaged, naming the file.
+    """
+    found = []
+    for name, folder in bundled().items():
+        config = serialization.read_config(folder / CONFIG)
+        named = config.get("degradation")
+        named = named.get("name") if isinstance(named, dict) else named
+        if scale not in (None, config.get("scale")) or degradation not in (None, named):
+            continue
+        if model_class is None or _is_of(config, model_class, folder):
+            found.append(name)
+    return found
+
+
+def _is_of(config: dict[str, Any], cls: type[SuperResolutionModel], folder: Path) -> bool:
+    try:
+        return issubclass(find(config["model_class"], config["model_module"]), cls)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"{folder / CONFIG}: key 'model_class': {error}") from error
 
 
 def load(

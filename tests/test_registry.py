@@ -1,10 +1,14 @@
 """Names of classes: what registers itself, what replaces what, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import SMALL, TINY, Nearest
 
-from hvae_sr.models import HVAE, SuperResolutionModel, registry
+import hvae_sr
+from hvae_sr.errors import ModelError
+from hvae_sr.models import HVAE, GenerativeModel, SuperResolutionModel, registry
 from hvae_sr.models.registry import MODELS, find
 from hvae_sr.registry import Registry
 
@@ -71,3 +75,63 @@ class TestModels:
         assert model.degradation is not None and model.degradation.name == "area"
         with torch.device("meta"):
             assert HVAE().is_stochastic
+
+
+class TestListOfModels:
+    def test_filters(self):
+        names = hvae_sr.list_models()
+        assert names == list(hvae_sr.bundled())
+        loaded = {name: hvae_sr.load(name) for name in names}
+        for scale in (1, 2, 3, 4):
+            of_scale = [name for name, model in loaded.items() if model.scale == scale]
+            assert hvae_sr.list_models(scale=scale) == of_scale
+        assert hvae_sr.list_models(model_class=GenerativeModel) == [
+            name for name, model in loaded.items() if model.is_stochastic
+        ]
+        assert hvae_sr.list_models(scale=4, degradation="bicubic", model_class=HVAE) == [
+            "photo-hvae-x4"
+        ]
+        assert hvae_sr.list_models(scale=7) == []
+
+    def test_a_damaged_shelf_is_an_error_that_names_the_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("hvae_sr.hub._SHELVES", (tmp_path,))
+        Nearest(3).save_pretrained(tmp_path / "mine")
+        assert hvae_sr.list_models(scale=3, degradation="area", model_class=Nearest) == ["mine"]
+        assert hvae_sr.list_models(model_class=HVAE) == []
+        config = (tmp_path / "mine" / "config.json").read_text()
+        (tmp_path / "mine" / "config.json").write_text(config.replace("Nearest", "Farthest"))
+        with pytest.raises(ModelError, match=r"config\.json: key 'model_class'.*Farthest"):
+            hvae_sr.list_models(model_class=HVAE)
+        (tmp_path / "mine" / "config.json").write_text("{")
+        with pytest.raises(ModelError, match=r"config\.json"):
+            hvae_sr.list_models()
+
+
+class TestRegisterModel:
+    def test_a_base_is_no_model_until_it_is_registered(self):
+        class Base(SuperResolutionModel, registered=False):
+            pass
+
+        with pytest.raises(ValueError, match="not known here"):
+            find("Base", __name__)
+        assert hvae_sr.register_model(Base) is Base
+        assert find("Base", __name__) is Base
+
+    def test_what_is_not_a_model_is_refused(self):
+        for thing in (torch.nn.Conv2d, "HVAE", Nearest(2)):
+            with pytest.raises(TypeError, match="is not a subclass of"):
+                hvae_sr.register_model(thing)  # type: ignore[type-var]
+
+    def test_a_name_that_is_taken_is_refused(self):
+        class HVAE(SuperResolutionModel, registered=False):
+            pass
+
+        with pytest.raises(ValueError, match="two models are called 'HVAE'"):
+            hvae_sr.register_model(HVAE)
+
+
+def test_deterministic_models_have_nothing_to_sample():
+    with pytest.raises(ModelError, match=r"a Nearest .* has no p\(x\)"):
+        Nearest(2).sample(4, seed=0)

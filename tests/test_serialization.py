@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 
 import hvae_sr
 from hvae_sr.errors import ModelError
-from hvae_sr.models import HVAE, VAE, StudyCNN, hierarchy
+from hvae_sr.models import HVAE, VAE, StudyCNN, construction, hierarchy
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import MODELS
 from hvae_sr.storage import serialization
@@ -291,7 +291,7 @@ class TestBrokenConfig:
         self, saved: Path, monkeypatch: pytest.MonkeyPatch
     ):
         """64 levels of 64 groups pass every limit on a single number."""
-        monkeypatch.setattr(serialization, "MOST_OPERATIONS", 3_000)
+        monkeypatch.setattr(construction, "MOST_OPERATIONS", 3_000)
         hvae_sr.load(saved)
         many = {"widths": [8] * 64, "groups": [64] * 64, "blocks": [64] * 64}
         refused(edit(saved, start="constant", **many), "operations")
@@ -349,8 +349,9 @@ class TestBrokenWeights:
         refused(edit(saved, sharpness=3), CONFIG, "'sharpness'")
 
     def test_a_huge_architecture_is_refused_before_it_is_allocated(self, saved: Path):
-        """Half a terabyte, if it were built."""
-        refused(edit(saved, widths=[4096, 4096], cell="plain", latent=4096), WEIGHTS)
+        """Gigabytes, and half a terabyte, if they were built."""
+        refused(edit(saved, widths=[1024, 1024], cell="plain", latent=1024), WEIGHTS)
+        refused(edit(saved, widths=[4096, 4096], cell="plain", latent=4096), "parameters")
 
 
 FORMATS = Path(__file__).parent / "formats"

@@ -11,8 +11,9 @@ from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import learned, showcase
 from hvae_sr.evaluation.report import CROP, by_set, markdown, space_of
 from hvae_sr.hub import bundled, load
+from hvae_sr.models.description import citation
 from hvae_sr.models.registry import MODELS
-from hvae_sr.storage.cards import CARD, NOTES, RESULTS, SAMPLES, TRAINING, citation
+from hvae_sr.storage.cards import CARD, NOTES, RESULTS, SAMPLES, TRAINING
 from hvae_sr.storage.serialization import CONFIG, read_config
 
 TEMPLATE = """---

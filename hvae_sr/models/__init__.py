@@ -40,8 +40,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    home = {**MODULES, **BASES}.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(home), name)
+if not TYPE_CHECKING:  # else a misspelt name would be an `Any` to checkers and editors
+
+    def __getattr__(name: str) -> Any:
+        home = {**MODULES, **BASES}.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

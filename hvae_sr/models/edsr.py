@@ -12,6 +12,7 @@ for Single Image Super-Resolution", CVPR Workshops 2017 (arXiv:1707.02921).
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, DegradationConfig, Depth
 from hvae_sr.models.base import SuperResolutionModel, factors
 from hvae_sr.nn.layers import depth_to_space, within
 
@@ -54,10 +55,10 @@ class EDSR(SuperResolutionModel):
     def __init__(
         self,
         scale: int = 4,
-        width: int = 64,
-        blocks: int = 16,
+        width: Channels = 64,
+        blocks: Depth = 16,
         residual_scaling: float = 1.0,
-        degradation: str = "bicubic",
+        degradation: DegradationConfig = "bicubic",
     ):
         super().__init__(scale, degradation)
         within("blocks", blocks)

@@ -10,6 +10,7 @@ Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, DegradationConfig, Depth
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.layers import depth_to_space, plain3x3, scaled, within
 from hvae_sr.nn.resize import checked_enlargement, enlarge
@@ -47,9 +48,9 @@ class FastCNN(SuperResolutionModel):
     def __init__(
         self,
         scale: int = 4,
-        width: int = 48,
-        blocks: int = 6,
-        degradation: str = "bicubic",
+        width: Channels = 48,
+        blocks: Depth = 6,
+        degradation: DegradationConfig = "bicubic",
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, DegradationConfig, Depth
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.layers import BorderConv2d, conv1x1, depth_to_space, plain3x3, scaled, within
 
@@ -58,7 +59,11 @@ class GuidedCNN(SuperResolutionModel):
     """
 
     def __init__(
-        self, scale: int = 4, width: int = 32, blocks: int = 5, degradation: str = "bicubic"
+        self,
+        scale: int = 4,
+        width: Channels = 32,
+        blocks: Depth = 5,
+        degradation: DegradationConfig = "bicubic",
     ):
         super().__init__(scale, degradation)
         within("blocks", blocks)

@@ -28,11 +28,11 @@ in the paper.
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
 from hvae_sr.models.pyramid import Pyramid, pyramid, shown
 from hvae_sr.nn import distributions
@@ -213,25 +213,25 @@ class HVAE(GenerativeModel):
     def __init__(
         self,
         scale: int = 4,
-        widths: list[int] = [256, 192, 128],  # noqa: B006
-        groups: list[int] = [2, 6, 6],  # noqa: B006
-        blocks: list[int] = [2, 3, 3],  # noqa: B006
-        stem: int = 1,
-        latent: int = 16,
+        widths: list[Channels] = [256, 192, 128],  # noqa: B006
+        groups: list[Depth] = [2, 6, 6],  # noqa: B006
+        blocks: list[Depth] = [2, 3, 3],  # noqa: B006
+        stem: Count = 1,
+        latent: Channels = 16,
         start: str = "lr",
-        start_blocks: int = 4,
-        finish_blocks: int = 0,
+        start_blocks: Depth = 4,
+        finish_blocks: Depth = 0,
         cell: str = "bottleneck",
-        bottleneck: int = 2,
+        bottleneck: Count = 2,
         activation: str = "silu",
         resample: str = "shuffle",
         posterior_sees: str = "before",
         projection_scale: float | None = None,
         likelihood: str = "mixture_of_logistics",
-        mixtures: int = 10,
-        degradation: str = "gaussian",
-        lr_prior: dict[str, Any] | None = None,
-        base_model: dict[str, Any] | None = None,
+        mixtures: Count = 10,
+        degradation: DegradationConfig = "gaussian",
+        lr_prior: ModelConfig | None = None,
+        base_model: ModelConfig | None = None,
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, base_model, enlargement)

@@ -4,7 +4,8 @@ A config names the module and the class of its model. Loading compares both with
 registered and never imports a module that a file names: a file must not choose what code runs.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from hvae_sr.registry import INTERACTIVE, Registry
 
@@ -60,6 +61,26 @@ def find(name: object, module: str | None) -> "type[SuperResolutionModel]":
             f"{found.__module__!r} is imported: import the module that defines it first"
         )
     return found
+
+
+def described(config: Mapping[str, Any], part: str) -> "SuperResolutionModel":
+    """A model inside a model, built from its description (`full_config`).
+
+    Args:
+        config: its constructor's arguments, `model_class` and `model_module`.
+        part: the argument that holds it, for messages.
+
+    Raises:
+        ValueError, TypeError: for a class that is not known or arguments that it refuses.
+    """
+    arguments = dict(config)
+    name, module = arguments.pop("model_class", None), arguments.pop("model_module", None)
+    try:
+        return find(name, module)(**arguments)
+    except TypeError as error:
+        raise TypeError(f"the argument {part!r}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"the argument {part!r}: {error}") from error
 
 
 def described_by(cls: type, module: str | None) -> bool:

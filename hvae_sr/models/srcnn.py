@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, Count, DegradationConfig
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.colour import LUMA_RANGE, luma
 from hvae_sr.nn.layers import BorderConv2d
@@ -51,9 +52,9 @@ class SRCNN(SuperResolutionModel):
     def __init__(
         self,
         scale: int = 4,
-        kernels: list[int] = [9, 5, 5],  # noqa: B006
-        filters: list[int] = [64, 32],  # noqa: B006
-        degradation: str = "bicubic",
+        kernels: list[Count] = [9, 5, 5],  # noqa: B006
+        filters: list[Channels] = [64, 32],  # noqa: B006
+        degradation: DegradationConfig = "bicubic",
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)

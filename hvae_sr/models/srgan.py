@@ -16,6 +16,7 @@ network trained on ImageNet, which this package does not carry.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, DegradationConfig, Depth
 from hvae_sr.models.base import SuperResolutionModel, factors
 from hvae_sr.nn.discriminator import Adversary
 from hvae_sr.nn.layers import CellKind, conv3x3, residuals, scaled, upsample
@@ -51,9 +52,9 @@ class SRResNet(SuperResolutionModel):
     def __init__(
         self,
         scale: int = 4,
-        width: int = 64,
-        blocks: int = 6,
-        degradation: str = "gaussian",
+        width: Channels = 64,
+        blocks: Depth = 6,
+        degradation: DegradationConfig = "gaussian",
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)
@@ -110,11 +111,11 @@ class SRGAN(SRResNet):
     def __init__(
         self,
         scale: int = 4,
-        width: int = 64,
-        blocks: int = 6,
+        width: Channels = 64,
+        blocks: Depth = 6,
         adversarial_weight: float = 2e-3,
-        discriminator: int = 24,
-        degradation: str = "gaussian",
+        discriminator: Channels = 24,
+        degradation: DegradationConfig = "gaussian",
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, width, blocks, degradation, enlargement)

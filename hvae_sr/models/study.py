@@ -7,6 +7,7 @@ Using Deep Convolutional Networks", IEEE TPAMI 38(2), 2016 (arXiv:1501.00092).
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, DegradationConfig, Depth
 from hvae_sr.models.base import SuperResolutionModel, factors
 from hvae_sr.nn.layers import CellKind, conv3x3, depth_to_space, residuals, scaled, upsample
 from hvae_sr.nn.resize import checked_enlargement, enlarge
@@ -32,17 +33,20 @@ class StudyCNN(SuperResolutionModel):
     def __init__(
         self,
         scale: int = 4,
-        widths: list[int] = [64, 64],  # noqa: B006
-        blocks: list[int] = [4, 1],  # noqa: B006
+        widths: list[Channels] = [64, 64],  # noqa: B006
+        blocks: list[Depth] = [4, 1],  # noqa: B006
         cell: str = "plain",
-        degradation: str = "gaussian",
+        degradation: DegradationConfig = "gaussian",
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation)
         self.enlargement = checked_enlargement(enlargement)
         steps = factors(scale)
-        if not 1 <= len(widths) <= len(steps) + 1:
-            raise ValueError(f"x{scale} has {len(steps) + 1} levels, not {len(widths)}")
+        if len(widths) != len(blocks) or not 1 <= len(widths) <= len(steps) + 1:
+            raise ValueError(
+                f"widths and blocks need one entry for each of 1 to {len(steps) + 1} levels at "
+                f"x{scale}, not {len(widths)} and {len(blocks)}"
+            )
         tail = steps[len(widths) - 1 :]
         self.extract = conv3x3(3, widths[0])
         self.map = nn.ModuleList(

@@ -11,11 +11,10 @@ of p(x | z, y) are offsets from its enlargement, and the encoder sees x beside i
 that; the prior's network updates the state, as in a VDVAE block.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
 from hvae_sr.models.pyramid import shown
 from hvae_sr.nn import distributions
@@ -63,9 +62,9 @@ class VAE(GenerativeModel):
     def __init__(
         self,
         scale: int = 4,
-        width: int = 96,
-        blocks: int = 3,
-        latent: int = 3,
+        width: Channels = 96,
+        blocks: Depth = 3,
+        latent: Channels = 3,
         prior: str = "learned",
         start: str = "lr",
         cell: str = "plain",
@@ -73,8 +72,8 @@ class VAE(GenerativeModel):
         likelihood: str = "gaussian",
         sigma: float = 0.01,
         squash: bool = False,
-        degradation: str = "gaussian",
-        lr_prior: dict[str, Any] | None = None,
+        degradation: DegradationConfig = "gaussian",
+        lr_prior: ModelConfig | None = None,
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)

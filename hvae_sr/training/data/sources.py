@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hvae_sr.errors import DataError
-from hvae_sr.imaging.files import is_picture, open_picture
+from hvae_sr.imaging.files import is_image, open_image
 from hvae_sr.imaging.pixels import to_tensor
 from hvae_sr.training.data.batches import Pictures
 from hvae_sr.training.data.sets import Crops, DeadLeaves, Stack
@@ -96,7 +96,7 @@ def picture_files(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: when the folder holds no picture.
     """
-    files = sorted(file for file in folder.rglob("*") if is_picture(file))
+    files = sorted(file for file in folder.rglob("*") if is_image(file))
     if not files:
         raise DataError(f"{folder} holds no picture")
     return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
@@ -106,11 +106,11 @@ def read_files(files: Iterable[Path]) -> list[Tensor]:
     """Picture files as uint8 (3, H, W) each, decoded by several threads.
 
     Raises:
-        PictureError: when one cannot be read.
+        ImageError: when one cannot be read.
     """
 
     def read(file: Path) -> Tensor:
-        return to_tensor(open_picture(file))[0].mul(255).round().byte()
+        return to_tensor(open_image(file))[0].mul(255).round().byte()
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(read, files))
@@ -121,7 +121,7 @@ def read_folder(folder: Path) -> list[Tensor]:
 
     Raises:
         DataError: when the folder holds no picture.
-        PictureError: when one cannot be read.
+        ImageError: when one cannot be read.
     """
     return read_files(picture_files(folder).values())
 
