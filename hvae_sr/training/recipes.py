@@ -255,6 +255,18 @@ _FAMILY = replace(
     objective=Objective(quiet=0.2, warmup=0.6, prior_weight=2.0),
 )
 
+# Two groups of a bottom-up and a top-down latent above the image, and one latent above them.
+_BIVA = {
+    "scale": 4,
+    "widths": [48, 32],
+    "groups": [1, 2],
+    "blocks": [1, 1],
+    "latent": 8,
+    "start_blocks": 2,
+    "bottleneck": 2,
+    "mixtures": 5,
+}
+
 _PHOTO_CNN = Recipe(
     model="GuidedCNN",
     arguments={"scale": 4, "width": 32, "blocks": 6},
@@ -408,9 +420,7 @@ PRESETS: dict[str, Recipe] = {
     "nvae-cifar10-x4": replace(
         _FAMILY, model="NVAE", arguments={**_FAMILY.arguments, "groups": [0, 4]}
     ),
-    "biva-cifar10-x4": replace(
-        _FAMILY, model="BIVA", arguments={**_FAMILY.arguments, "groups": [2, 3]}
-    ),
+    "biva-cifar10-x4": replace(_FAMILY, model="BIVA", arguments=_BIVA),
     "srvae-cifar10-x4": replace(
         _FAMILY,
         model="SRVAE",
