@@ -222,6 +222,7 @@ class BIVA(GenerativeModel):
         latent: channels of a latent: one number, or one for each group, coarse to fine.
         start: `lr` (features of y start the top-down path) or `constant` (a learned vector).
         start_blocks: residual cells of the LR encoder.
+        stem: HR pixels per pixel of the finest level, along each side, without an LR input.
         activation: `elu` (the paper's), `silu`, `gelu` or `relu`.
         bottleneck: width over that of a block's middle; 1 in the paper.
         kernels: sizes of the convolutions of blocks at each level; left out, 3.
@@ -245,6 +246,7 @@ class BIVA(GenerativeModel):
         latent: int | list[int] = 8,
         start: str = "lr",
         start_blocks: int = 2,
+        stem: int = 1,
         activation: str = "elu",
         bottleneck: int = 1,
         kernels: list[int] | None = None,
@@ -255,7 +257,7 @@ class BIVA(GenerativeModel):
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
-        shape = pyramid(scale, start, widths, groups, blocks)
+        shape = pyramid(scale, start, widths, groups, blocks, stem)
         kind = CellKind("plain", activation, bottleneck)
         hierarchy = _hierarchy(shape.levels, latent, kernels, latent_kernels, kind)
         self.levels = [
