@@ -27,13 +27,14 @@ that is given also rises.
 Departures: the start, by which p(z_L) depends on y (without a y it is learned, where the paper has
 N(0, I)) and y reaches D_L by a skip connection; means of p(x | z, y) that are offsets from the
 enlarged LR image, whose difference from x the encoder sees beside x; one convolution of x before
-both paths; what crosses to another resolution is rearranged by a 1x1 sub-pixel convolution, where
-the paper has strides in its blocks, and adds D to a resolution without latents as blocks with a
-residual; in M the skip connection is 1x1 at the top too; the activation before the last convolution
-is SiLU; weights start as He et al. 2015 have it, not normalised, without dropout; softplus standard
-deviations, at first 0.25 in posteriors and 1 in priors; borders repeated instead of zeros; kernels
-as large as a whole map (`latent_kernels`) are windows here, so that images may have any size.
-`start_blocks` are not in the paper, and a `bottleneck` of 1 is the paper's.
+both paths; 1x1 sub-pixel convolutions between resolutions, where the paper's blocks have strides,
+and blocks for all paths at a resolution without latents; draws are not activated on the way up; at
+the top M takes b_L by a 1x1 skip connection, not beside t_L; SiLU before the last convolution; He
+initialisation, with residual branches scaled down by their number, instead of weight normalisation;
+no dropout; softplus standard deviations, at first 0.25 in posteriors and 1 in priors; KL in closed
+form, not from the draw; borders repeated instead of zeros; kernels as large as a whole map
+(`latent_kernels`) are windows here, so that images may have any size. `start_blocks` and `stem` are
+not in the paper, whose `bottleneck` is 1.
 """
 
 from dataclasses import dataclass, replace
