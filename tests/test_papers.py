@@ -8,7 +8,6 @@ from conftest import (
     random_pictures,
     shaken,
     smooth_pictures,
-    tiny_biva,
     tiny_hvae,
     tiny_ladder,
     tiny_nvae,
@@ -191,47 +190,6 @@ class TestNVAE:
         assert (moved[: REACH + 1] > 0).all() and torch.equal(
             moved[REACH + 1 :], torch.zeros(11 - REACH)
         )
-
-
-class TestBIVA:
-    def test_both_kinds_of_latents_are_used(self):
-        hr, model = random_pictures(8, 3, 16, 16), tiny_biva(groups=[2, 2])
-        assert model.degradation is not None
-        lr = model.degradation(hr)
-        trained(model, hr, lr, 60)
-        with torch.no_grad():
-            rates = [float(r.mean()) for r in model.elbo(hr, lr, Noise(0)).rates]
-        bottom_up, top_down = rates[0::2], rates[1::2]
-        assert min(bottom_up) > 0.1 and min(top_down) > 0.1
-
-    def test_bottom_up_latents_travel_upwards(self):
-        """What the coarse level's posterior sees depends on what was drawn at the fine one."""
-        model, (hr, lr) = shaken(tiny_biva(groups=[1, 2])), pair()
-        activations = model.bottom_up(hr, lr)
-        draws = [
-            model.top_down(lr, activations, LatentSource(Noise(seed)))[1] for seed in (1, 1, 2)
-        ]
-        coarse = [latents[0].posterior.mean for latents in draws]
-        fine = [latents[1].posterior.mean for latents in draws]
-        assert torch.equal(coarse[0], coarse[1]) and not torch.equal(coarse[0], coarse[2])
-        assert torch.equal(fine[0], fine[2])
-
-    def test_their_posterior_is_the_one_of_the_way_up(self):
-        """It does not hear what came down from above."""
-        model, (hr, lr) = shaken(tiny_biva()), pair()
-        activations = model.bottom_up(hr, lr)
-        _, latents = model.top_down(lr, activations, LatentSource(Noise(0)))
-        changed = [latents[0].z + 1]
-        _, others = model.top_down(lr, activations, LatentSource(Noise(0), given=changed))
-        assert torch.equal(latents[1].posterior.mean, others[1].posterior.mean)
-        assert not torch.equal(latents[1].prior.mean, others[1].prior.mean)
-        assert not torch.equal(latents[2].posterior.mean, others[2].posterior.mean)
-
-    def test_every_draw_takes_another_way_up(self):
-        model, (hr, lr) = shaken(tiny_biva()), pair()
-        with torch.no_grad():
-            one, other = model.elbos(hr, lr, Noise(0), draws=2)
-        assert not torch.equal(one.latents[0].z, other.latents[0].z)
 
 
 class TestSRVAE:

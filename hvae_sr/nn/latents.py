@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Literal, Self, get_args
 
 import torch
@@ -147,6 +148,15 @@ class LatentSource:
     def repeat(self, x: Tensor) -> Tensor:
         """What is computed once for each image -> once for each draw: (N, ...) -> (N S, ...)."""
         return x if self.num_samples == 1 else x.repeat_interleave(self.num_samples, dim=0)
+
+    def ahead(self, count: int) -> list[Tensor | None]:
+        """What is given for the next `count` latents, which are still to be asked for in order.
+
+        For a pass that needs a given value before its turn: one that draws on the way up too.
+        """
+        found = list(islice(self._given, count))
+        self._given = chain(found, self._given)
+        return [*found, *[None] * (count - len(found))]
 
     def draw(
         self,

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
-ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU}
+ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU, "elu": nn.ELU}
 CELLS = ("plain", "single", "bottleneck", "mbconv")
 EXPANSION = 3  # channels of an mbconv cell's middle, for each of its own
 REACH = 2  # radius, in pixels, of its depthwise convolution and of what its gate averages over
@@ -62,10 +62,15 @@ def _folded(gradient: Tensor, dim: int, radius: int) -> Tensor:
 
 
 class BorderConv2d(nn.Conv2d):
-    """A convolution that repeats the border pixels, so that sizes stay."""
+    """A convolution that repeats the border pixels, so that sizes stay.
+
+    An even kernel reaches one pixel further down and to the right, as TensorFlow pads ("SAME").
+    """
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(bordered(input, self.kernel_size[0] // 2))
+        size = self.kernel_size[0]
+        larger = bordered(input, size // 2) if size > 1 else input
+        return super().forward(larger if size % 2 else larger[..., 1:, 1:])
 
 
 class Gate(nn.Module):
@@ -84,6 +89,11 @@ class Gate(nn.Module):
         # Averaging after the linear squeeze gives the same as before it, on a quarter the channels.
         around = F.avg_pool2d(bordered(self.squeeze(x), REACH), 2 * REACH + 1, stride=1)
         return x * self.excite(around).sigmoid()
+
+
+def square(inputs: int, outputs: int, kernel: int, follows: Follows = "linear") -> nn.Conv2d:
+    """A convolution of `kernel` x `kernel` pixels that keeps sizes, see `BorderConv2d`."""
+    return _keep_variance(BorderConv2d(inputs, outputs, kernel), follows)
 
 
 def conv3x3(inputs: int, outputs: int, follows: Follows = "linear", stride: int = 1) -> nn.Conv2d:
@@ -144,7 +154,7 @@ class CellKind:
         name: `plain` (two 3x3 convolutions, as in EDSR), `single` (one of them), `bottleneck`
             (1x1, 3x3, 3x3, 1x1, as in VDVAE) or `mbconv` (1x1 to three times the width, depthwise
             5x5, a gate, 1x1, as in NVAE, without batch normalisation).
-        activation: `silu`, `gelu` or `relu`, before every convolution.
+        activation: `silu`, `gelu`, `relu` or `elu`, before every convolution.
         bottleneck: width over that of the bottleneck's middle.
 
     Raises:

@@ -255,6 +255,22 @@ _FAMILY = replace(
     objective=Objective(quiet=0.2, warmup=0.6, prior_weight=2.0),
 )
 
+# Two groups of a bottom-up and a top-down latent at the finest level, and one latent above them.
+_BIVA = replace(
+    _FAMILY,
+    model="BIVA",
+    arguments={
+        "scale": 4,
+        "widths": [48, 32],
+        "groups": [1, 2],
+        "blocks": [1, 1],
+        "latent": 8,
+        "start_blocks": 2,
+        "bottleneck": 2,
+        "mixtures": 5,
+    },
+)
+
 _PHOTO_CNN = Recipe(
     model="GuidedCNN",
     arguments={"scale": 4, "width": 32, "blocks": 6},
@@ -408,8 +424,43 @@ PRESETS: dict[str, Recipe] = {
     "nvae-cifar10-x4": replace(
         _FAMILY, model="NVAE", arguments={**_FAMILY.arguments, "groups": [0, 4]}
     ),
-    "biva-cifar10-x4": replace(
-        _FAMILY, model="BIVA", arguments={**_FAMILY.arguments, "groups": [2, 3]}
+    "biva-cifar10-x4": _BIVA,
+    "biva-cifar10": replace(
+        _BIVA,
+        arguments={
+            "scale": 1,
+            "start": "constant",
+            "widths": [48, 48, 32],
+            "groups": [1, 1, 2],
+            "blocks": [1, 1, 1],
+            "latent": 8,
+            "bottleneck": 2,
+            "stem": 2,
+            "mixtures": 5,
+        },
+        objective=Objective(quiet=0.1, warmup=0.5),
+    ),
+    # the authors' configuration for CIFAR-10, for GPUs: 15 groups, 500 epochs, 2 free nats a latent
+    "biva-cifar10-paper": replace(
+        _BIVA,
+        arguments={
+            "scale": 1,
+            "start": "constant",
+            "widths": [96, 96, 96, 96],
+            "groups": [1, 4, 10, 0],
+            "blocks": [3, 3, 3, 2],
+            "latent": list(range(10, 40, 2)),
+            "kernels": [3, 3, 3, 5],
+            "latent_kernels": [4, 8, 16, 3],
+            "mixtures": 10,
+        },
+        steps=520_000,
+        batch_size=48,
+        optimizer="adamax",
+        learning_rate=2e-3,
+        final=0.6,
+        ema=0.9995,
+        objective=Objective(quiet_beta=1.0, free_bits=2 / (math.log(2) * 3 * 32**2)),
     ),
     "srvae-cifar10-x4": replace(
         _FAMILY,
