@@ -319,8 +319,9 @@ class Trainer:
         if lr is not None:
             return data.Batch(hr, lr)
         if self.shrink is not None:
-            return data.Batch(self.shrink(hr))
-        assert self.model.degradation is not None
+            hr = self.shrink(hr)
+        if self.model.degradation is None:
+            return data.Batch(hr)
         random = data.generator(self.options.seed, 6, place)
         return data.Batch(hr, self.model.degradation(hr, random))
 
