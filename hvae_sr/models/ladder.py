@@ -29,8 +29,8 @@ batch normalisation, which the paper found essential: tiles would differ from th
 residual branches start small instead. Softplus gives standard deviations, not variances: 0.25 at
 first in q^ (priors start as N(0, I)). A mixture of logistics replaces the Bernoulli and Gaussian
 likelihoods; the bound is that of one draw with its rate in closed form. With `merge="bottom_up"`
-q = q^, what the merge is compared with; in the paper's VAE a step also sees the draw of the latent
-below it instead of that latent's features.
+q = q^, what the merge is compared with; in the paper's VAE a step sees the draw of the latent below
+it instead of that latent's features.
 """
 
 from itertools import pairwise, repeat
@@ -179,7 +179,9 @@ class LatentVariable(nn.Module):
         if self.prior is not None:
             prior = DiagonalGaussian.from_raw(self.prior(h))
         else:
-            prior = DiagonalGaussian.standard(h.new_zeros(len(h), self.latent, *h.shape[2:]))
+            prior = DiagonalGaussian.standard(
+                h.new_zeros(len(h), self.latent, *h.shape[2:]).float()
+            )
         posterior = None
         if raw is not None:
             posterior = DiagonalGaussian.from_raw(raw)
