@@ -43,12 +43,6 @@ SCALES = (2, 3, 4)
 FROM_NOTHING = {"EDSR"}  # papers in which no interpolation stands beside the network
 
 
-def mended(name: str) -> Any:
-    """A class for a test of its weights; those that are known to hold idle ones must fail it."""
-    idle = pytest.mark.xfail(reason="some deterministic features are read by nobody", strict=True)
-    return pytest.param(name, marks=idle) if name == "LadderVAE" else name
-
-
 every = pytest.mark.parametrize("name", TINY)
 generative = pytest.mark.parametrize("name", GENERATIVE)
 
@@ -74,7 +68,7 @@ def test_forward_and_upscale_give_pictures_of_the_right_size(name: str, scale: i
     assert torch.allclose(model.upscale(lr), forward.clamp(0, 1), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [mended(name) for name in TINY])
+@every
 @pytest.mark.parametrize("scale", SCALES)
 def test_loss_is_scalars_and_trains_everything(name: str, scale: int):
     """A number whose gradient is exactly zero at every one of a few steps never learns."""

@@ -9,7 +9,6 @@ from conftest import (
     shaken,
     smooth_pictures,
     tiny_hvae,
-    tiny_ladder,
     tiny_nvae,
     tiny_srvae,
 )
@@ -17,8 +16,6 @@ from torch import Tensor, nn
 
 from hvae_sr.errors import ModelError
 from hvae_sr.models import SRVAE
-from hvae_sr.models.hierarchy import Evidence
-from hvae_sr.models.ladder import precision_weighted
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.models.nvae import Residual, SpectralNorms, convolutions
 from hvae_sr.nn.distributions import bits_per_dim
@@ -50,67 +47,6 @@ def trained(model: GenerativeModel, hr: Tensor, lr: Tensor, steps: int) -> Gener
         loss.backward()
         optimizer.step()
     return model.eval()
-
-
-class TestLadder:
-    def test_the_merge_is_the_normalised_product_of_two_gaussians(self):
-        rising, prior = gaussian(1), gaussian(2)
-        merged = precision_weighted(rising, prior)
-        points = torch.linspace(-3, 3, 7).view(-1, 1, 1, 1, 1)
-        product = rising.log_prob(points) + prior.log_prob(points)
-        ratio = product - merged.log_prob(points)  # the log of the normaliser: the same everywhere
-        assert torch.allclose(ratio, ratio[:1].expand_as(ratio), atol=1e-4)
-
-    def test_the_surer_side_wins_and_both_together_are_surer(self):
-        prior = DiagonalGaussian(torch.zeros(1), torch.ones(1))
-        sure, vague = (DiagonalGaussian(torch.ones(1), torch.tensor([s])) for s in (0.1, 10.0))
-        assert float(precision_weighted(sure, prior).mean) == pytest.approx(1 / 1.01)
-        assert float(precision_weighted(vague, prior).mean) == pytest.approx(0.01 / 1.01)
-        for rising in (sure, vague):
-            assert precision_weighted(rising, prior).std < torch.minimum(rising.std, prior.std)
-
-    def test_what_rises_does_not_see_the_state(self):
-        group = shaken(tiny_ladder()).decoder.levels[1][0]
-        features = Evidence(torch.randn(1, 8, 4, 4))
-        _, one = group(torch.randn(1, 8, 4, 4), LatentSource(), evidence=features)
-        _, other = group(torch.randn(1, 8, 4, 4), LatentSource(), evidence=features)
-        for latent in (one, other):
-            precision = latent.posterior.std**-2 - latent.prior.std**-2
-            latent.rising = (
-                (latent.posterior.mean / latent.posterior.std**2)
-                - (latent.prior.mean / latent.prior.std**2),
-                precision,
-            )
-        assert torch.allclose(one.rising[0], other.rising[0], rtol=1e-3, atol=1e-3)
-        assert torch.allclose(one.rising[1], other.rising[1], rtol=1e-3, atol=1e-3)
-
-    @pytest.mark.parametrize(("maker", "carried"), [(tiny_ladder, False), (tiny_hvae, True)])
-    def test_a_latent_hears_only_the_one_above_it(self, maker, carried: bool):
-        """Given the last latent, the picture does not depend on the others; in VDVAE it does."""
-        model, (hr, lr) = shaken(maker()), pair()
-        latents = model.encode(hr, lr, seed=0)
-        changed = [latents[0] + 1, latents[1] - 1, latents[2]]
-        same = torch.allclose(model.decode(latents, lr), model.decode(changed, lr), atol=1e-6)
-        assert same is not carried
-
-    def test_priors_still_hear_the_latent_above(self):
-        model, (_, lr) = shaken(tiny_ladder()), pair()
-        z = [torch.zeros(2, 2, *lr.shape[-2:]), torch.ones(2, 2, *lr.shape[-2:])]
-        one, other = (model.decode([first], lr, temperature=0.0) for first in z)
-        assert not torch.allclose(one, other, atol=1e-4)
-
-    def test_the_vae_it_is_compared_with_ignores_the_prior(self):
-        group = shaken(tiny_ladder(merge="bottom_up")).decoder.levels[1][0]
-        features = Evidence(torch.randn(1, 8, 4, 4))
-        (_, one), (_, other) = (
-            group(torch.randn(1, 8, 4, 4), LatentSource(), evidence=features) for _ in range(2)
-        )
-        assert torch.equal(one.posterior.mean, other.posterior.mean)
-        assert not torch.equal(one.prior.mean, other.prior.mean)
-
-    def test_unknown_merges_are_refused(self):
-        with pytest.raises(ValueError, match="merge"):
-            tiny_ladder(merge="sum")
 
 
 class TestNVAE:

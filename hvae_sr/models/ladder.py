@@ -1,27 +1,64 @@
-"""The Ladder VAE, given an LR picture.
+"""The Ladder VAE, given an LR image.
 
 Casper Kaae Sønderby, Tapani Raiko, Lars Maaløe, Søren Kaae Sønderby, Ole Winther, "Ladder
-Variational Autoencoders", NeurIPS 2016 (arXiv:1602.02282).
+Variational Autoencoders", NeurIPS 2016 (arXiv:1602.02282), and its code, casperkaae/LVAE.
 
-    p(z) = p(z_L) prod_i p(z_i | z_{i+1})
-    q(z_i | z_{i+1}, x) = N(mu_i, sigma_i^2), the precision-weighted product of
-        q^(z_i | x) = N(mu^_i, sigma^_i^2), which rises from x, and
-        p(z_i | z_{i+1}) = N(mu^p_i, sigma^p_i^2), which comes down from above:
-    sigma_i^-2 = sigma^_i^-2 + sigma^p_i^-2
-    mu_i = sigma_i^2 (mu^_i sigma^_i^-2 + mu^p_i sigma^p_i^-2)
+    p(x, z | y) = p(x | z_1, y) p(z_L | y) prod_{i<L} p(z_i | z_{i+1}, y)
 
-So inference and generation share the way down, and the data correct the prior by as much as they
-know. The rate's weight rises from near 0 in training ("deterministic warm-up"): that is the
-recipe's `quiet` and `warmup`.
+Each latent hears the one just above it, and y. Inference first rises from x by a deterministic
+chain, one step and one Gaussian for every latent, d_0 = x:
+
+    d_i = MLP(d_{i-1})        q^(z_i | x) = N(mu^_i, sigma^_i^2), both linear in d_i
+
+and then shares the way down with generation, so that the data correct the prior
+p(z_i | z_{i+1}, y) = N(mu^p_i, sigma^p_i^2) by as much as they know:
+
+    q(z_L | x) = q^(z_L | x)
+    q(z_i | z_{i+1}, x) = N(mu_i, sigma_i^2),
+        sigma_i^-2 = sigma^_i^-2 + sigma^p_i^-2
+        mu_i = sigma_i^2 (mu^_i sigma^_i^-2 + mu^p_i sigma^p_i^-2)
+
+The rate's weight rises from near 0 in training ("deterministic warm-up"): that is the recipe's.
+
+Departures: y, which every p hears, enlarged on the way down; the encoder then sees x beside its
+difference from the enlarged y, whose offsets the means of p(x | z_1, y) are. Without y, what all p
+hear is a learned vector, a bias, and p(z_L) = N(0, I) as in the paper. Latents are maps, several
+of one resolution, instead of vectors that halve; residual cells of convolutions are the MLPs, and
+a 3x3 convolution is what is linear in d_i and what gives p; SiLU replaces the leaky rectifier. No
+batch normalisation, which the paper found essential: tiles would differ from the whole, so
+residual branches start small instead. Softplus gives standard deviations, not variances: 0.25 at
+first in q^ (priors start as N(0, I)). A mixture of logistics replaces the Bernoulli and Gaussian
+likelihoods; the bound is that of one draw with its rate in closed form. With `merge="bottom_up"`
+q = q^, what the merge is compared with; in the paper's VAE a step sees the draw of the latent below
+it instead of that latent's features.
 """
 
+from itertools import pairwise, repeat
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from hvae_sr.models.hierarchy import Choices, HierarchicalVAE, Merge
-from hvae_sr.nn import distributions
-from hvae_sr.nn.latents import DiagonalGaussian
+from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
+from hvae_sr.models.pyramid import Pyramid, pyramid, shown
+from hvae_sr.nn.distributions import MixtureOfLogistics, likelihood_head
+from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
+from hvae_sr.nn.layers import (
+    Cell,
+    CellKind,
+    Residual,
+    conv1x1,
+    conv3x3,
+    downsample,
+    scaled,
+    space_to_depth,
+    start_narrow,
+    upsample,
+    within,
+)
+from hvae_sr.nn.starts import FromConstant, FromLR
+
+MERGES = ("precision", "bottom_up")
 
 
 def precision_weighted(rising: DiagonalGaussian, prior: DiagonalGaussian) -> DiagonalGaussian:
@@ -32,34 +69,199 @@ def precision_weighted(rising: DiagonalGaussian, prior: DiagonalGaussian) -> Dia
     return DiagonalGaussian(mean, variance.sqrt())
 
 
-class PrecisionWeighted(Merge):
-    """q^ is made from features of x alone; the state enters through the prior."""
-
-    sees_state = False
-
-    def posterior(self, raw: Tensor, prior: DiagonalGaussian) -> DiagonalGaussian:
-        return precision_weighted(DiagonalGaussian.from_raw(raw), prior)
+def cells(kind: CellKind, width: int, count: int, depth: int) -> nn.Sequential:
+    """Residual cells, `count` of the `depth` that their signal passes."""
+    within("blocks", count)
+    return nn.Sequential(*[Residual(kind, width, depth) for _ in range(count)])
 
 
-class LadderVAE(HierarchicalVAE):
-    """p(x | y) with latents of which each hears only the one above it, and y.
+def gaussian(kind: CellKind, width: int, latent: int) -> Cell:
+    """What is linear in features, but for their activation: mean and raw standard deviation."""
+    return CellKind("single", kind.activation)(width, width, 2 * latent)
 
-    Every level sees features of y, enlarged on the way down; apart from those, all that a latent
-    has to say reaches the picture through the latents below it.
+
+class Step(nn.Module):
+    """d_{i-1} -> d_i, and q^(z_i | x): (N, width, H, W) -> the same, and (N, 2 latent, H, W)."""
+
+    def __init__(self, kind: CellKind, level: Level, latent: int, depth: int):
+        super().__init__()
+        self.cells = cells(kind, level.width, level.blocks, depth)
+        self.rising = gaussian(kind, level.width, latent)
+        start_narrow(self.rising.last, latent)
+
+    def forward(self, d: Tensor) -> tuple[Tensor, Tensor]:
+        d = self.cells(d)
+        return d, self.rising(d)
+
+
+class Encoder(nn.Module):
+    """The chain of d_i that rises from x, one step for every latent.
 
     Args:
-        scale: 2, 3 or 4.
-        widths: channels of each level, coarse to fine, from LR resolution on.
-        groups: latents of each level.
-        blocks: residual cells of the bottom-up pass at each level.
+        shape: the resolutions.
+        inputs: channels of the image handed in.
         latent: channels of each latent.
+        kind: of the cells.
+    """
+
+    def __init__(self, shape: Pyramid, inputs: int, latent: int, kind: CellKind):
+        super().__init__()
+        levels, self.top = shape.levels, shape.top
+        depth = sum(max(1, level.groups) * level.blocks for level in levels[self.top :])
+        self.stem = nn.Sequential(
+            space_to_depth(shape.stem), conv3x3(inputs * shape.stem**2, levels[-1].width)
+        )
+        self.cells = nn.ModuleList(
+            cells(kind, level.width, passing(shape, index), depth)
+            for index, level in enumerate(levels)
+        )
+        self.steps = nn.ModuleList(
+            nn.ModuleList(Step(kind, level, latent, depth) for _ in range(level.groups))
+            for level in levels
+        )
+        self.coarser = nn.ModuleList(
+            downsample(fine.width, coarse.width, fine.factor) if i >= self.top else nn.Sequential()
+            for i, (coarse, fine) in enumerate(pairwise(levels))
+        )
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """Image (N, inputs, H, W) -> q^ by the index of the level, (N, groups * 2 latent, h, w).
+
+        Each holds (mean, raw std) of its latents one after another, in the order of their draws.
+        """
+        d, found = self.stem(image), {}
+        for index in reversed(range(self.top, len(self.steps))):
+            d = self.cells[index](d)
+            steps = self.steps[index]
+            assert isinstance(steps, nn.ModuleList)
+            raws = []
+            for step in reversed(steps):
+                d, raw = step(d)
+                raws.append(raw)
+            if raws:
+                found[index] = torch.cat(raws[::-1], dim=1)
+            if index > self.top:
+                d = self.coarser[index - 1](d)
+        return found
+
+
+def passing(shape: Pyramid, index: int) -> int:
+    """Cells of a level that both passes go through without meeting a latent."""
+    level = shape.levels[index]
+    return 0 if level.groups or index < shape.top else level.blocks
+
+
+class LatentVariable(nn.Module):
+    """One z_i: p(z_i | z_{i+1}, y), the merge of q^ with it, and what z_i tells the one below.
+
+    Args:
+        kind, level, latent: see `Encoder`.
+        merged: whether q is the product of q^ and p; else q is q^.
+        learned: whether a network gives p; else p is N(0, I).
+    """
+
+    def __init__(self, kind: CellKind, level: Level, latent: int, merged: bool, learned: bool):
+        super().__init__()
+        self.latent, self.merged = latent, merged
+        self.prior = gaussian(kind, level.width, latent) if learned else None
+        if self.prior is not None:
+            scaled(self.prior.last, 0)
+        self.project = conv1x1(latent, level.width)
+        self.cells = cells(kind, level.width, level.blocks, level.blocks)
+
+    def forward(
+        self, h: Tensor, y: Tensor, raw: Tensor | None, source: LatentSource, level: int
+    ) -> tuple[Tensor, LatentSample]:
+        """What z_{i+1} told and y (both (N, width, H, W)), q^ if any -> what z_i tells, its draw.
+
+        Above z_L there is only y, which then stands for h.
+        """
+        if self.prior is not None:
+            prior = DiagonalGaussian.from_raw(self.prior(h))
+        else:
+            prior = DiagonalGaussian.standard(
+                h.new_zeros(len(h), self.latent, *h.shape[2:]).float()
+            )
+        posterior = None
+        if raw is not None:
+            posterior = DiagonalGaussian.from_raw(raw)
+            if self.merged:
+                posterior = precision_weighted(posterior, prior)
+        draw = source.draw(prior, posterior, level)
+        return self.cells(y + self.project(draw.z.to(y.dtype))), draw
+
+
+class Decoder(nn.Module):
+    """The way down: z_L, ..., z_1, each of which hears z_{i+1} and y alone; q(z_L) is q^(z_L).
+
+    Args:
+        shape, latent, kind: see `Encoder`.
+        merged: of the latents below the first, see `LatentVariable`.
+        learned: of the first.
+    """
+
+    def __init__(self, shape: Pyramid, latent: int, kind: CellKind, merged: bool, learned: bool):
+        super().__init__()
+        levels, first = shape.levels, (shape.top, 0)
+        self.cells = nn.ModuleList(
+            cells(kind, level.width, passing(shape, index), level.blocks)
+            for index, level in enumerate(levels)
+        )
+        self.latents = nn.ModuleList(
+            nn.ModuleList(
+                LatentVariable(kind, level, latent, merged=False, learned=learned)
+                if (index, number) == first
+                else LatentVariable(kind, level, latent, merged, learned=True)
+                for number in range(level.groups)
+            )
+            for index, level in enumerate(levels)
+        )
+        self.finer = nn.ModuleList(
+            upsample(coarse.width, fine.width, fine.factor) for coarse, fine in pairwise(levels)
+        )
+
+    def forward(
+        self, y: Tensor, rising: dict[int, Tensor], source: LatentSource
+    ) -> tuple[Tensor, list[LatentSample]]:
+        """Features of y (N, width, h, w), q^ if any -> what z_1 tells, draws coarse to fine."""
+        h, draws = y, []
+        for index, latents in enumerate(self.latents):
+            if index > 0:
+                h, y = self.finer[index - 1](h), self.finer[index - 1](y)
+            h = self.cells[index](h)
+            assert isinstance(latents, nn.ModuleList)
+            raws = rising[index].chunk(len(latents), 1) if index in rising else repeat(None)
+            for latent, raw in zip(latents, raws, strict=False):
+                h, draw = latent(h, y, raw, source, index)
+                draws.append(draw)
+        return h, draws
+
+
+class LadderVAE(GenerativeModel):
+    """p(x | y) with latents of which each hears only the one above it, and y.
+
+    With `start="constant"` the same class models images without an LR input: p(x), as the paper.
+
+    Args:
+        scale: 2, 3 or 4; 1 without an LR input.
+        widths: channels of each level, coarse to fine. Levels start at LR resolution and double;
+            what is missing to HR is folded into channels (space to depth).
+        groups: latents of each level.
+        blocks: residual cells between two latents of a level, on the way up and on the way down.
+        latent: channels of each latent.
+        start: `lr` (priors hear features of y) or `constant` (a learned vector).
         start_blocks: residual cells of the LR encoder.
-        merge: `precision`, or `bottom_up`: q(z_i | x) = q^, the VAE that the paper compares with.
-        cell: see `hvae_sr.nn.layers.cell`.
+        merge: `precision`, or `bottom_up`: q(z_i | x) = q^, what the merge is compared with.
+        cell: see `hvae_sr.nn.layers.CellKind`.
+        activation: `silu`, `gelu` or `relu`.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
         enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
+
+    Raises:
+        ValueError: for lists of different lengths, more levels than the scale has steps, latents
+            without a step of their own, or an unknown choice.
     """
 
     def __init__(
@@ -69,9 +271,11 @@ class LadderVAE(HierarchicalVAE):
         groups: list[int] = [1, 3],  # noqa: B006
         blocks: list[int] = [1, 2],  # noqa: B006
         latent: int = 8,
+        start: str = "lr",
         start_blocks: int = 3,
         merge: str = "precision",
         cell: str = "bottleneck",
+        activation: str = "silu",
         mixtures: int = 5,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
@@ -79,22 +283,36 @@ class LadderVAE(HierarchicalVAE):
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
         if merge not in MERGES:
-            raise ValueError(f"merge must be one of {tuple(MERGES)}, not {merge!r}")
-        self.assemble(
-            widths=widths,
-            groups=groups,
-            blocks=blocks,
-            choices=Choices(latent, cell=cell, merge=MERGES[merge](), links="latent"),
-            start="lr",
-            start_blocks=start_blocks,
-            likelihood=distributions.MixtureOfLogistics(mixtures),
+            raise ValueError(f"merge must be one of {MERGES}, not {merge!r}")
+        shape = pyramid(scale, start, widths, groups, blocks)
+        if any(level.groups and not level.blocks for level in shape.levels):
+            raise ValueError("blocks: a level with latents needs at least one")
+        self.levels, self.reduction = shape.levels, shape.reduction
+        self.is_conditional = start == "lr"
+        kind = CellKind(cell, activation)
+        self.start = (
+            FromLR(widths[0], start_blocks, kind)
+            if self.is_conditional
+            else FromConstant(widths[0])
         )
+        self.encoder = Encoder(shape, 6 if self.is_conditional else 3, latent, kind)
+        merged, learned = merge == "precision", self.is_conditional
+        self.decoder = Decoder(shape, latent, kind, merged, learned)
+        self.likelihood = MixtureOfLogistics(mixtures)
+        self.likelihood.has_base = self.is_conditional
+        self.head = likelihood_head(widths[-1], self.likelihood, shape.stem)
 
+    def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
+        """See `GenerativeModel.bottom_up`: q^ of every latent, see `Encoder.forward`."""
+        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
+        return Activations(start, self.encoder(shown(hr, start, self.is_conditional)))
 
-class BottomUpOnly(Merge):
-    """q(z_i | x) = q^(z_i | x): what comes down from above has no say."""
-
-    sees_state = False
-
-
-MERGES = {"precision": PrecisionWeighted, "bottom_up": BottomUpOnly}
+    def top_down(
+        self, lr: Tensor | None, activations: Activations | None, source: LatentSource
+    ) -> tuple[Features, list[LatentSample]]:
+        """See `GenerativeModel.top_down`."""
+        start = activations.start if activations is not None else self.start_from(lr, source.shape)
+        rising = activations.levels if activations is not None else {}
+        rising = {index: source.repeat(raw) for index, raw in rising.items()}
+        h, draws = self.decoder(source.repeat(start.state), rising, source)
+        return Features(h, self.head(h), source.repeat(start.base)), draws

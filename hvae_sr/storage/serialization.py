@@ -54,7 +54,10 @@ _OF_FORMAT_2 = {
 _AS_IN_FORMAT_2 = {"HVAE": {"posterior_sees": "updated", "projection_scale": 1.0}}
 # Classes whose networks of format 2 were not those of the papers and are gone: the version that
 # replaced them, and the bundled weights of the new ones.
-_GONE_IN_FORMAT_2 = {"BIVA": ("0.2", "biva-cifar10-x4")}
+_GONE_IN_FORMAT_2 = {
+    "BIVA": ("0.2", "biva-cifar10-x4"),
+    "LadderVAE": ("0.2", "ladder-cifar10-x4"),
+}
 _PARTS = ("lr_prior", "base_model")  # keys that hold the config of a model inside a model
 
 

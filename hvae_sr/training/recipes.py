@@ -271,6 +271,22 @@ _BIVA = replace(
     },
 )
 
+_LADDER = replace(_FAMILY, model="LadderVAE")
+# Of images without an LR input: p(x). No latents at full resolution, or a step takes seconds.
+_LADDER_UNCONDITIONAL = replace(
+    _LADDER,
+    arguments={
+        "scale": 1,
+        "start": "constant",
+        "widths": [64, 64, 48, 24],
+        "groups": [1, 2, 3, 0],
+        "blocks": [1, 1, 1, 1],
+        "latent": 8,
+        "mixtures": 5,
+    },
+    objective=Objective(quiet=0.1, warmup=0.5),
+)
+
 _PHOTO_CNN = Recipe(
     model="GuidedCNN",
     arguments={"scale": 4, "width": 32, "blocks": 6},
@@ -416,10 +432,31 @@ PRESETS: dict[str, Recipe] = {
     ),
     "hvae-cifar10-x4-three-levels": _THREE_LEVELS,
     "hvae-cifar10-x4-base": _BASE,
-    "ladder-cifar10-x4": replace(_FAMILY, model="LadderVAE"),
-    # what the paper compares with
+    "ladder-cifar10-x4": _LADDER,
+    # what the merge is compared with
     "ladder-cifar10-x4-bottom-up": replace(
-        _FAMILY, model="LadderVAE", arguments={**_FAMILY.arguments, "merge": "bottom_up"}
+        _LADDER, arguments={**_LADDER.arguments, "merge": "bottom_up"}
+    ),
+    "ladder-cifar10": _LADDER_UNCONDITIONAL,
+    # the usual image version, see tests/test_ladder.py; the warm-up is the paper's tenth of a run
+    "ladder-cifar10-paper": replace(
+        _LADDER_UNCONDITIONAL,
+        arguments={
+            "scale": 1,
+            "start": "constant",
+            "widths": [64, 64, 64, 64, 64],
+            "groups": [5, 5, 5, 0, 0],
+            "blocks": [4, 4, 4, 1, 4],
+            "latent": 32,
+            "cell": "plain",
+            "mixtures": 10,
+        },
+        steps=300_000,
+        batch_size=64,
+        optimizer="adamax",
+        learning_rate=3e-4,
+        ema=0.9999,
+        objective=Objective(quiet=0.0, warmup=0.1),
     ),
     "nvae-cifar10-x4": replace(
         _FAMILY, model="NVAE", arguments={**_FAMILY.arguments, "groups": [0, 4]}
