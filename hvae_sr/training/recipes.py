@@ -414,7 +414,20 @@ PRESETS: dict[str, Recipe] = {
     "srvae-cifar10-x4": replace(
         _FAMILY,
         model="SRVAE",
-        arguments={**_FAMILY.arguments, "u_widths": [48, 48], "u_groups": [2, 2]},
+        arguments={
+            "scale": 4,
+            "widths": [48],
+            "blocks": [3],
+            "z_reduction": 2,
+            "finish_blocks": 4,
+            "u_widths": [48],
+            "u_blocks": [2],
+            "u_reduction": 2,
+            "couplings": 4,
+            "coupling_width": 24,
+            "latent": 8,
+            "mixtures": 5,
+        },
     ),
     "photo-cnn-x4": _PHOTO_CNN,
     "photo-cnn-x2": replace(
