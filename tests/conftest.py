@@ -84,8 +84,10 @@ def tiny_biva(scale: int = 4, **changes: Any) -> BIVA:
 
 
 def tiny_srvae(scale: int = 4, **changes: Any) -> SRVAE:
-    first = {"u_widths": [8], "u_groups": [1], "u_blocks": [1]}
-    return SRVAE(scale=scale, **{**TINY_LEVELS, **first, "groups": [0, 2], **changes})
+    of_u = {"u_widths": [8], "u_blocks": [1], "u_reduction": 1, "coupling_width": 4}
+    of_z = {"widths": [8], "blocks": [1], "z_reduction": 3 if scale == 3 else 2}
+    rest = {"start_width": 8, "start_blocks": 1, "latent": 2, "mixtures": 2}
+    return SRVAE(scale=scale, **{**of_u, **of_z, **rest, **changes})
 
 
 def tiny_vae(scale: int = 4, **changes: Any) -> VAE:

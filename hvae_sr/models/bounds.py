@@ -123,9 +123,19 @@ class Bounded(LatentVariableModel, registered=False):
         if prior_weight:
             half = hr[: (hr.shape[0] + 1) // 2]
             shape = (len(half), half.shape[-2], half.shape[-1])
-            source = LatentSource(temperature=0.0, shape=shape)
-            features, _ = self.top_down(lr[: len(half)] if lr is not None else None, None, source)
+            features = self.best_guess(lr[: len(half)] if lr is not None else None, shape, bound)
             error = F.mse_loss(self.mean(features), half)
             objective = objective + prior_weight * 0.5 * error.log2()
             terms["psnr_prior"] = -10 * error.detach().log10()
         return {"loss": objective, **terms}
+
+    def best_guess(self, lr: Tensor | None, shape: tuple[int, int, int], bound: ELBO) -> Features:
+        """The pass at temperature 0, in training.
+
+        Args:
+            lr: LR images (N, 3, h, w) in [0, 1], None for models without one.
+            shape: (N, H, W) of the images.
+            bound: the ELBO of these images, and perhaps of more behind them, for a model of which
+                parts need not be run twice.
+        """
+        return self.top_down(lr, None, LatentSource(temperature=0.0, shape=shape))[0]

@@ -76,6 +76,29 @@ def pyramid(
     return Pyramid(levels, stem * math.prod(tail), stem * math.prod(steps))
 
 
+def doubling(reduction: int, widths: list[int], blocks: list[int]) -> Pyramid:
+    """Levels from the resolution of one latent on, each twice as fine as the one above.
+
+    Args:
+        reduction: image pixels per pixel of the latent, along each side.
+        widths, blocks: see `Level`.
+
+    Raises:
+        ValueError: for lists of different lengths, or more levels than the reduction has steps.
+    """
+    if not len(widths) == len(blocks) >= 1:
+        raise ValueError("widths and blocks need one entry per level")
+    finest = 2 ** (len(widths) - 1)
+    if reduction < 1 or reduction % finest:
+        raise ValueError(f"a reduction of {reduction} does not have {len(widths)} levels")
+    shape = zip(widths, blocks, strict=True)
+    levels = [
+        Level(width, groups=int(i == 0), blocks=count, factor=2 if i else 1)
+        for i, (width, count) in enumerate(shape)
+    ]
+    return Pyramid(levels, reduction // finest, reduction)
+
+
 def shown(hr: Tensor, start: Start, conditional: bool) -> Tensor:
     """What an encoder is shown of HR images (N, 3, H, W) in [0, 1]: values in [-1, 1].
 

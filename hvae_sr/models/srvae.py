@@ -1,104 +1,230 @@
-"""srVAE: a picture by way of a smaller one, each with latents of its own.
+"""srVAE: an image by way of its smaller version, each with a latent variable of its own.
 
 Ioannis Gatopoulos, Maarten Stol, Jakub M. Tomczak, "Super-resolution Variational Auto-Encoders",
-2020 (arXiv:2006.05218).
+2020 (arXiv:2006.05218); sizes after the authors' code, github.com/ioangatop/srVAE.
 
     p(x, y, z, u) = p(u) p(y | u) p(z | y, u) p(x | y, z)
-    q(u, z | x, y) = q(u | y) q(z | x, y, u)
+    q(u, z | x, y) = q(u | y) q(z | x, y)
     log p(x, y) >= log p(y | u) - KL[q(u | y) || p(u)]
-                 + log p(x | y, z) - KL[q(z | x, y, u) || p(z | y, u)]
+                 + log p(x | y, z) - KL[q(z | x, y) || p(z | y, u)]
 
-y is a function of x, so this bounds log p(x) itself: the bits of both stages add up. Given y alone,
-u is drawn from q(u | y), then z from p(z | y, u); from nothing, u from p(u). Where the paper has a
-flow as p(u), here u is a small hierarchy, and so is z.
+p(u) is a flow, u = f(v) with v ~ N(0, I). y is a function of x, so this bounds log p(x) itself: the
+bits of both images add up. Given y alone, u is drawn from q(u | y), then z from p(z | y, u); from
+nothing, u from p(u) and y from p(y | u). x does not see u, and q(z | x, y) does not either.
+
+Departures: residual cells instead of densely connected, weight-normalised ones with ELUs and gates
+that average over the whole image, so that images may have any size; images are folded into channels
+(space to depth) where there are fewer levels than the paper's; all couplings of p(u) work at the
+resolution of u, without squeezing it, and start as the identity; p(z | y, u) and p(x | y, z) share
+their features of y, which p(x | y, z) has in place of the enlarged y; its means are offsets from
+that; q(z | x, y) is shown x and its difference from the enlarged y, in the authors' code x alone;
+softplus standard deviations instead of exponentials of clipped logarithms, 0.25 at first in
+posteriors and 1 in p(z | y, u). The scale may be 3 or 4 too, and y made by any degradation.
 """
 
+import math
 from dataclasses import replace
+from itertools import pairwise
+from typing import ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from hvae_sr.models.hierarchy import Choices, HierarchicalVAE
-from hvae_sr.models.hvae import HVAE
-from hvae_sr.models.latent import Activations, Features
+from hvae_sr.models.latent import ELBO, Activations, Features, GenerativeModel, Start
+from hvae_sr.models.pyramid import Pyramid, doubling, shown
 from hvae_sr.nn import distributions
-from hvae_sr.nn.latents import LatentSample, LatentSource
-from hvae_sr.nn.layers import conv1x1
+from hvae_sr.nn.coupling import RealNVP
+from hvae_sr.nn.distributions import likelihood_head
+from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
+from hvae_sr.nn.layers import (
+    CellKind,
+    conv1x1,
+    conv3x3,
+    downsample,
+    resampled,
+    residuals,
+    scaled,
+    space_to_depth,
+    start_narrow,
+    upsample,
+)
 from hvae_sr.nn.resize import quantise
+from hvae_sr.nn.starts import FromLR
 
 
-class SRVAE(HierarchicalVAE):
-    """Two stages trained together: `lr_prior` is p(u), p(y | u), q(u | y), the rest p(x | y).
+def inference(inputs: int, shape: Pyramid, kind: CellKind, latent: int) -> nn.Sequential:
+    """q: (N, inputs, H, W) -> means and raw deviations of the latent, (N, 2 * latent, h, w)."""
+    coarsest, finest = shape.levels[0], shape.levels[-1]
+    layers: list[nn.Module] = [
+        space_to_depth(shape.stem),
+        conv3x3(inputs * shape.stem**2, finest.width),
+    ]
+    for coarse, fine in reversed(list(pairwise(shape.levels))):
+        layers.append(residuals(kind, fine.width, fine.blocks))
+        layers.append(downsample(fine.width, coarse.width, 2))
+    last = kind(coarsest.width, coarsest.width, 2 * latent)
+    start_narrow(last.last, latent)
+    return nn.Sequential(*layers, residuals(kind, coarsest.width, coarsest.blocks), last)
 
-    `encode` returns, and `decode` takes, the latents of u first and then those of z.
+
+def decoder(latent: int, shape: Pyramid, kind: CellKind) -> nn.Sequential:
+    """A latent (N, latent, h, w) -> features at the finest level."""
+    coarsest, finest = shape.levels[0], shape.levels[-1]
+    layers: list[nn.Module] = [conv1x1(latent, coarsest.width)]
+    for coarse, fine in pairwise(shape.levels):
+        layers.append(residuals(kind, coarse.width, coarse.blocks))
+        layers.append(upsample(coarse.width, fine.width, 2))
+    return nn.Sequential(*layers, residuals(kind, finest.width, finest.blocks))
+
+
+class FlowPriorVAE(GenerativeModel):
+    """log p(y) >= log p(y | u) - KL[q(u | y) || p(u)]: the paper's VAE with a bijective prior.
+
+    `SRVAE` has one for its LR images. All arguments are described there.
+    """
+
+    def __init__(
+        self,
+        widths: list[int],
+        blocks: list[int],
+        reduction: int,
+        latent: int,
+        couplings: int,
+        coupling_width: int,
+        coupling_blocks: int,
+        cell: str,
+        mixtures: int,
+        degradation: str,
+    ):
+        super().__init__(1, degradation, lr_prior=None)
+        self.is_conditional = False
+        shape, kind = doubling(reduction, widths, blocks), CellKind(cell)
+        self.levels, self.reduction = shape.levels, reduction
+        self.prior = RealNVP(latent, couplings, coupling_width, coupling_blocks, kind)
+        self.encoder = inference(3, shape, kind, latent)
+        self.decoder = decoder(latent, shape, kind)
+        self.likelihood = distributions.MixtureOfLogistics(mixtures)
+        self.likelihood.has_base = False
+        self.head = likelihood_head(widths[-1], self.likelihood, shape.stem)
+
+    def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
+        """q(u | y); here y is `hr`."""
+        raw = self.encoder(2 * hr - 1)
+        return Activations(Start(raw, torch.zeros_like(hr)), {0: raw})
+
+    def top_down(
+        self, lr: Tensor | None, activations: Activations | None, source: LatentSource
+    ) -> tuple[Features, list[LatentSample]]:
+        """u from q(u | y), or from p(u) without activations; then p(y | u)."""
+        posterior = None
+        if activations is not None:
+            posterior = DiagonalGaussian.from_raw(source.repeat(activations.levels[0]))
+            n, _, height, width = posterior.mean.shape
+        else:
+            assert source.shape is not None
+            n, *sides = source.shape
+            height, width = (side // self.reduction for side in sides)
+        u = source.draw(self.prior.of((n, height, width), self.device), posterior)
+        h = self.decoder(u.z.to(next(self.parameters()).dtype))
+        raw = self.head(h)
+        return Features(h, raw, torch.zeros_like(raw[:, :3])), [u]
+
+
+class SRVAE(GenerativeModel):
+    """Two images from two latents; `lr_prior` is p(u), p(y | u) and q(u | y), the rest p(x | y).
+
+    `encode` returns, and `decode` takes, u and then z.
 
     Args:
         scale: 2, 3 or 4.
-        widths: channels of each level of z, coarse to fine, from LR resolution on.
-        groups: latents of each level of z.
-        blocks: residual cells of the bottom-up pass at each level of z.
-        u_widths, u_groups, u_blocks: the same for u; its finest level has LR resolution.
-        latent: channels of each latent.
-        start_blocks: residual cells of the LR encoder.
-        cell: see `hvae_sr.nn.layers.cell`.
+        widths: channels of the levels of z's networks, from z's resolution on, each twice as fine;
+            what is missing to HR is folded into channels.
+        blocks: residual cells at each of them, of q(z | x, y) and of p(x | y, z).
+        z_reduction: HR pixels per pixel of z, along each side; 4 in the paper.
+        prior_blocks: residual cells of p(z | y, u).
+        finish_blocks: residual cells of p(x | y, z) where z and y have met, at the finest level.
+        start_width, start_blocks: channels and residual cells of the features of y.
+        u_widths, u_blocks: as `widths` and `blocks`, of u's networks q(u | y) and p(y | u).
+        u_reduction: LR pixels per pixel of u, along each side; 2 in the paper.
+        couplings: of the flow p(u).
+        coupling_width, coupling_blocks: channels and residual cells of its networks.
+        latent: channels of u, and of z.
+        cell: see `hvae_sr.nn.layers.CellKind`.
         mixtures: logistics per pixel of both likelihoods.
         degradation: name of the degradation the weights are for.
         enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
+
+    Raises:
+        ValueError: for lists of different lengths, more levels than a reduction has steps, or a
+            resolution of z that does not fit LR.
     """
 
-    is_joint = True
-    lr_prior: HVAE
+    is_joint: ClassVar[bool] = True
+    lr_prior: FlowPriorVAE
 
     def __init__(
         self,
         scale: int = 4,
-        widths: list[int] = [96, 64],  # noqa: B006
-        groups: list[int] = [1, 3],  # noqa: B006
-        blocks: list[int] = [1, 2],  # noqa: B006
-        u_widths: list[int] = [64, 64],  # noqa: B006
-        u_groups: list[int] = [2, 2],  # noqa: B006
-        u_blocks: list[int] = [1, 2],  # noqa: B006
+        widths: list[int] = [48],  # noqa: B006
+        blocks: list[int] = [2],  # noqa: B006
+        z_reduction: int = 2,
+        prior_blocks: int = 2,
+        finish_blocks: int = 2,
+        start_width: int = 64,
+        start_blocks: int = 2,
+        u_widths: list[int] = [48],  # noqa: B006
+        u_blocks: list[int] = [2],  # noqa: B006
+        u_reduction: int = 2,
+        couplings: int = 4,
+        coupling_width: int = 24,
+        coupling_blocks: int = 1,
         latent: int = 8,
-        start_blocks: int = 3,
         cell: str = "bottleneck",
         mixtures: int = 5,
         degradation: str = "gaussian",
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior=None, enlargement=enlargement)
-        self.lr_prior = HVAE(
-            scale=1,
-            start="constant",
+        self.lr_prior = FlowPriorVAE(
             widths=u_widths,
-            groups=u_groups,
             blocks=u_blocks,
+            reduction=u_reduction,
             latent=latent,
-            cell="plain",
+            couplings=couplings,
+            coupling_width=coupling_width,
+            coupling_blocks=coupling_blocks,
+            cell=cell,
             mixtures=mixtures,
             degradation=degradation,
         )
-        self.assemble(
-            widths=widths,
-            groups=groups,
-            blocks=blocks,
-            choices=Choices(latent, cell=cell),
-            start="lr",
-            start_blocks=start_blocks,
-            likelihood=distributions.MixtureOfLogistics(mixtures),
-        )
-        self.from_u = conv1x1(u_widths[-1], widths[0])
+        shape, kind = doubling(z_reduction, widths, blocks), CellKind(cell)
+        self.reduction = math.lcm(z_reduction, scale * u_reduction)
+        coarsest = replace(shape.levels[0], factor=self.reduction // z_reduction)
+        self.levels = [coarsest, *shape.levels[1:]]
+        self.start = FromLR(start_width, start_blocks, kind)
+        self.encoder = inference(6, shape, kind, latent)
+        self.y_to_z = resampled(start_width, widths[0], scale, z_reduction)
+        self.u_to_z = resampled(latent, widths[0], scale * u_reduction, z_reduction)
+        last = kind(widths[0], widths[0], 2 * latent)
+        scaled(last.last, 0)
+        self.prior = nn.Sequential(residuals(kind, widths[0], prior_blocks), last)
+        self.decoder = decoder(latent, shape, kind)
+        self.y_to_x = resampled(start_width, widths[-1], scale, shape.stem)
+        self.finish = residuals(kind, widths[-1], finish_blocks)
+        self.likelihood = distributions.MixtureOfLogistics(mixtures)
+        self.head = likelihood_head(widths[-1], self.likelihood, shape.stem)
 
     @property
     def groups(self) -> int:
+        """u and z."""
         return self.lr_prior.groups + super().groups
 
-    @property
-    def size_multiple(self) -> int:
-        return self.lr_prior.reduction
-
     def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
-        """What q(z | x, y, u) and q(u | y) see."""
+        """q(z | x, y) and, in `of_lr`, q(u | y)."""
         assert lr is not None
-        return replace(super().bottom_up(hr, lr), of_lr=self.lr_prior.bottom_up(lr))
+        start = self.start_from(lr, None)
+        raw = self.encoder(shown(hr, start, True))
+        return Activations(start, {0: raw}, self.lr_prior.bottom_up(lr))
 
     def top_down(
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource
@@ -107,24 +233,42 @@ class SRVAE(HierarchicalVAE):
 
         Without y it is drawn from p(y | u) and rounded to 8 bits.
         """
-        small = None
-        if lr is None:
+        of_lr, small = None, None
+        if activations is not None:
+            of_lr = activations.of_lr
+        elif lr is not None:
+            of_lr = self.lr_prior.bottom_up(lr)
+        else:
             assert source.shape is not None
             n, height, width = source.shape
             small = (n, height // self.scale, width // self.scale)
-            said = None
-        elif activations is not None:
-            said = activations.of_lr
-        else:
-            said = self.lr_prior.bottom_up(lr)
         first = source.of_another_pass(small)
-        of_lr, u = self.lr_prior.top_down(None, said, first)
+        of_y, (u,) = self.lr_prior.top_down(None, of_lr, first)
         if lr is None:
-            lr = quantise(self.lr_prior.image(of_lr, first))
+            lr = quantise(self.lr_prior.image(of_y, first))
         start = activations.start if activations is not None else self.start_from(lr, None)
-        state = source.repeat(start.state) + self.from_u(of_lr.state)
-        features, z = self._descend(state, source.repeat(start.base), activations, source)
-        return replace(features, of_lr=of_lr), [*u, *z]
+        features, z = self._given(start, u.z, activations, source)
+        return replace(features, of_lr=of_y), [u, z]
+
+    def _given(
+        self, start: Start, u: Tensor, activations: Activations | None, source: LatentSource
+    ) -> tuple[Features, LatentSample]:
+        """z from q(z | x, y), or from p(z | y, u) without activations; then p(x | y, z)."""
+        of_y = source.repeat(start.state)
+        raw = self.prior(self.y_to_z(of_y) + self.u_to_z(u.to(of_y.dtype)))
+        posterior = None
+        if activations is not None:
+            posterior = DiagonalGaussian.from_raw(source.repeat(activations.levels[0]))
+        z = source.draw(DiagonalGaussian.from_raw(raw), posterior)
+        h = self.finish(self.decoder(z.z.to(of_y.dtype)) + self.y_to_x(of_y))
+        return Features(h, self.head(h), source.repeat(start.base)), z
+
+    def best_guess(self, lr: Tensor | None, shape: tuple[int, int, int], bound: ELBO) -> Features:
+        """See `GenerativeModel.best_guess`; the networks of u are not run again."""
+        assert lr is not None and bound.latents[0].posterior is not None
+        u = bound.latents[0].posterior.mean[: len(lr)]
+        source = LatentSource(temperature=0.0)
+        return self._given(self.start_from(lr, None), u, None, source)[0]
 
     def log_likelihood(self, features: Features, hr: Tensor, lr: Tensor | None) -> Tensor:
         """log p(x | y, z) + log p(y | u) of the same u."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Literal, Self, get_args
+from typing import Literal, Protocol, Self, get_args
 
 import torch
 import torch.nn.functional as F
@@ -51,9 +51,38 @@ class DiagonalGaussian:
         distance = (self.mean - other.mean) / other.std
         return 0.5 * (ratio**2 + distance**2 - 1) - ratio.log()
 
+    def rate(self, prior: "Distribution", z: Tensor) -> Tensor:
+        """What the draw z costs in nats: `kl`, whatever was drawn, unless the prior has none."""
+        if isinstance(prior, DiagonalGaussian):
+            return self.kl(prior)
+        return self.log_prob(z) - prior.log_prob(z)
+
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of z, element by element, in nats."""
         return -0.5 * (((z - self.mean) / self.std) ** 2 + math.log(2 * math.pi)) - self.std.log()
+
+
+class Distribution(Protocol):
+    """Of a latent: `DiagonalGaussian`, or a flow as in `hvae_sr.nn.coupling`."""
+
+    @property
+    def mean(self) -> Tensor: ...
+
+    @property
+    def std(self) -> Tensor: ...
+
+    def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
+        """A draw whose deviations from the mean are multiplied by `temperature`."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of z in nats, element by element; only their sum has a meaning."""
+
+
+class Posterior(Distribution, Protocol):
+    """What a latent is drawn from: `DiagonalGaussian`, or `hvae_sr.nn.flows.FlowedGaussian`."""
+
+    def rate(self, prior: Distribution, z: Tensor) -> Tensor:
+        """KL(posterior || prior) in nats, in closed form or estimated from the draw z alone."""
 
 
 @dataclass
@@ -62,14 +91,15 @@ class LatentSample:
 
     Args:
         z: the draw, (N, latent, H, W).
-        kl: KL(posterior || prior) in nats (N,), 0 for prior draws.
+        kl: KL(posterior || prior) in nats (N,), 0 for prior draws; where it has no closed form, its
+            estimate from z alone.
         prior, posterior: the distributions that z was drawn from, or compared with.
     """
 
     z: Tensor
     kl: Tensor
-    prior: DiagonalGaussian
-    posterior: DiagonalGaussian | None = None
+    prior: Distribution
+    posterior: Posterior | None = None
 
 
 Temperature = float | Sequence[float]
@@ -160,8 +190,8 @@ class LatentSource:
 
     def draw(
         self,
-        prior: DiagonalGaussian,
-        posterior: DiagonalGaussian | None = None,
+        prior: Distribution,
+        posterior: Posterior | None = None,
         level: int = 0,
         drawn: Tensor | None = None,
     ) -> LatentSample:
@@ -177,7 +207,7 @@ class LatentSource:
         if z is None:
             z = (posterior or prior).sample(self.noise, self.temperature_at(level))
         if posterior is None:
-            kl = prior.mean.new_zeros(len(prior.mean))
+            kl = torch.zeros(len(z), device=z.device)
         else:
-            kl = posterior.kl(prior).sum(dim=(1, 2, 3))
+            kl = posterior.rate(prior, z).sum(dim=(1, 2, 3))
         return LatentSample(z, kl, prior, posterior)

@@ -249,6 +249,19 @@ def downsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
     return nn.Sequential(space_to_depth(factor), conv1x1(inputs * factor**2, outputs))
 
 
+def resampled(inputs: int, outputs: int, given: int, wanted: int) -> nn.Sequential:
+    """`upsample` or `downsample`, from one resolution to another: each in image pixels per pixel.
+
+    Raises:
+        ValueError: when neither is a multiple of the other.
+    """
+    if given % wanted == 0:
+        return upsample(inputs, outputs, given // wanted)
+    if wanted % given == 0:
+        return downsample(inputs, outputs, wanted // given)
+    raise ValueError(f"reductions {given} and {wanted} need one that divides the other")
+
+
 def repeated(inputs: int, outputs: int, factor: int) -> nn.Sequential:
     """Nearest neighbours (VDVAE): every pixel `factor` times, and a bias of this resolution."""
     return nn.Sequential(
