@@ -43,11 +43,20 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         folder = Path(scratch) / target.name
         folder.mkdir()
         yield folder
+        mode = _usual_mode(Path(scratch))
         for file in folder.iterdir():
+            file.chmod(mode)  # safetensors' own writer lets nobody else read what it writes
             sync(file)
         target.mkdir(exist_ok=True)
         for file in folder.iterdir():
             file.replace(target / file.name)
+
+
+def _usual_mode(folder: Path) -> int:
+    """The permissions that files get here, which only making one tells without a race."""
+    probe = folder / "probe"
+    probe.touch()
+    return probe.stat().st_mode & 0o777
 
 
 def sync(file: Path) -> None:

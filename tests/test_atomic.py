@@ -63,3 +63,10 @@ def test_a_folder_that_does_not_reach_the_disk_stays_as_it_was(tmp_path: Path, f
     with pytest.raises(OSError, match="No space"), atomic_folder(tmp_path / "model") as folder:
         (folder / "weights").write_text("new")
     assert not list(tmp_path.iterdir())
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path):
+    with atomic_folder(tmp_path / "model") as folder:
+        (folder / "weights").touch(mode=0o600)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "model" / "weights").stat().st_mode == (tmp_path / "plain").stat().st_mode
