@@ -30,4 +30,4 @@ class HubError(HvaeSrError, OSError):
 
 
 class MetricError(HvaeSrError, RuntimeError):
-    """A metric needs a package or weights that are not there, or images it cannot compare."""
+    """A metric needs a package or weights that are missing, or images it cannot compare."""

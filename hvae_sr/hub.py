@@ -1,4 +1,4 @@
-"""Finding models (the bundled shelf, a folder, a repository on a hub) and publishing them."""
+"""Finding models (bundled ones, folders, repositories on a hub) and publishing them."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from hvae_sr.storage import cards, client, serialization
 from hvae_sr.storage.serialization import CONFIG, WEIGHTS
 
 TEXT_BYTES = 2**20
-TOLD = {"data": str, "images": int, "minutes": int | float, "hardware": str}
+TRAINING_FACTS = {"data": str, "images": int, "minutes": int | float, "hardware": str}
 _PACKAGE = Path(__file__).parent
 # Bundled models that had another name: the old name -> the one to load.
 RENAMED = {"srcnn-cifar10-x4": "study-cnn-cifar10-x4"}
@@ -91,19 +91,18 @@ def load(
             names the file and the key.
         HubError: when a hub refuses, is out of reach, or does not have it.
     """
-    shelf = bundled()
-    source = _found(name_or_path)
+    source = _resolved(name_or_path)
     if not Path(source).is_dir() and not _is_repository(str(source)):
         raise ModelError(
-            f"{str(name_or_path)!r} is no bundled model ({', '.join(shelf)}), no folder, and not "
-            "of the form owner/name"
+            f"{str(name_or_path)!r} is not a bundled model ({', '.join(bundled())}), not a folder, "
+            "and not of the form owner/name"
         )
     return SuperResolutionModel.from_pretrained(
         source, revision=revision, map_location=device, token=token
     )
 
 
-def _found(name_or_path: str | Path) -> str | Path:
+def _resolved(name_or_path: str | Path) -> str | Path:
     """The folder of a bundled model, or what was given.
 
     Raises:
@@ -135,17 +134,17 @@ def push(
     tag: str | None = None,
     token: str | None = None,
 ) -> str:
-    """Publish a model folder in one commit, after loading it strictly: no damaged model leaves.
+    """Publish a model folder in one commit, after loading it strictly.
 
     Config, weights, card and what belongs to them go up, nothing else that lies in the folder.
     The card's snippet then loads the model from where it is.
 
     Args:
         folder: a bundled name or a model folder.
-        repository: `owner/name`; it is created when it is not there.
+        repository: `owner/name`; it is created when it does not exist.
         message: of the commit.
         private: whether a new repository is hidden from others.
-        revision: a branch to push to, created when it is not there; `main` if None.
+        revision: a branch to push to, created when it does not exist; `main` if None.
         tag: a name for this commit, such as `v1`.
         token: an access token that may write; the one `hf auth login` stored if None.
 
@@ -154,16 +153,19 @@ def push(
 
     Raises:
         ModelError: for a folder that does not load, or a repository that is not `owner/name`.
-        HubError: when the hub refuses or is out of reach; there is then no commit, not half of one.
+        HubError: when the hub refuses or is out of reach; nothing is then committed.
     """
-    source = Path(_found(folder))
+    source = Path(_resolved(folder))
     if not source.is_dir():
-        raise ModelError(f"{str(folder)!r} is no bundled model and no folder")
+        raise ModelError(f"{str(folder)!r} is neither a bundled model nor a folder")
     if not _is_repository(repository):
         raise ModelError(f"{repository!r} is not of the form owner/name")
     model = SuperResolutionModel.from_pretrained(source)
     api = HfApi(token=token)
-    with tempfile.TemporaryDirectory() as scratch, client.said_plainly(repository, revision):
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        client.translate_hub_errors(repository, revision),
+    ):
         staged = _stage(model, source, repository, Path(scratch))
         api.create_repo(repository, private=private, exist_ok=True)
         if revision is not None:
@@ -189,7 +191,7 @@ def _stage(model: SuperResolutionModel, source: Path, repository: str, scratch: 
 
 @dataclass(frozen=True)
 class Info:
-    """What is known of a model: from its files, and from its card where it has one.
+    """What a model's files say of it, and its card where it has one.
 
     Args:
         name: bundled name, folder or `owner/name`.
@@ -202,7 +204,7 @@ class Info:
         size: of the weights in bytes.
         sha256: of the weight file.
         licence: of the weights, as the card states it.
-        scores: data set -> metric -> value, of the model's best single picture.
+        scores: data set -> metric -> value, of the model's single best image.
         training: what `training.json` says of minutes, images and data.
     """
 
@@ -224,15 +226,15 @@ class Info:
 def info(
     name_or_path: str | Path, *, revision: str | None = None, token: str | None = None
 ) -> Info:
-    """Load a model and say what is known of it; see `load` for the arguments and errors."""
+    """Load a model and report what its files say of it; see `load` for arguments and errors."""
     model = load(name_or_path, revision=revision, token=token)
     assert model.folder is not None
     if str(name_or_path) not in bundled() and not Path(name_or_path).is_dir():
-        for name in cards.BESIDE:
+        for name in cards.COMPANIONS:
             _fetch_if_there(str(name_or_path), name, model.revision, token)
     weights = model.folder / WEIGHTS
     version, writer = serialization.format_of(model.folder / CONFIG)
-    licence, scores = _said_by_card(model.folder / cards.CARD)
+    licence, scores = _card_facts(model.folder / cards.CARD)
     return Info(
         name=model.name,
         revision=model.revision,
@@ -259,8 +261,8 @@ def _fetch_if_there(repository: str, name: str, revision: str | None, token: str
             raise
 
 
-def _said_by_card(path: Path) -> tuple[str | None, dict[str, dict[str, float]]]:
-    """Licence and scores in the front matter of a card; nothing where there is no card."""
+def _card_facts(path: Path) -> tuple[str | None, dict[str, dict[str, float]]]:
+    """Licence and scores in the front matter of a card; None and {} without a card."""
     if not path.is_file():
         return None, {}
     try:
@@ -281,10 +283,12 @@ def _training(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(_short_text(path))
     except ValueError as error:
-        raise ModelError(f"{path} is no JSON: {error}") from error
+        raise ModelError(f"{path} is not JSON: {error}") from error
     if not isinstance(facts, dict):
         raise ModelError(f"{path} must hold a JSON object")
-    return {key: facts[key] for key, kind in TOLD.items() if isinstance(facts.get(key), kind)}
+    return {
+        key: facts[key] for key, kind in TRAINING_FACTS.items() if isinstance(facts.get(key), kind)
+    }
 
 
 def _short_text(path: Path) -> str:

@@ -248,10 +248,10 @@ class TestFailures:
 
     def test_a_repository_of_something_else(self, hub: Hub, saved: Path):
         hub.repositories["me/it"] = Repository()
-        refused("no hvae_sr model", CONFIG)
+        refused("not an hvae_sr model", CONFIG)
         config = (saved / CONFIG).read_bytes()
         hub.repositories["me/it"].commit("main", {CONFIG: config, "pytorch_model.bin": b"x"})
-        refused("no hvae_sr model", WEIGHTS)
+        refused("not an hvae_sr model", WEIGHTS)
         assert not [line for line in hub.requests if "pytorch_model" in line]
 
     def test_a_hostile_config_brings_no_weights(self, hub: Hub, saved: Path):

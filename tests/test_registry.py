@@ -114,7 +114,7 @@ class TestRegisterModel:
         class Base(SuperResolutionModel, registered=False):
             pass
 
-        with pytest.raises(ValueError, match="not known here"):
+        with pytest.raises(ValueError, match="not registered"):
             find("Base", __name__)
         assert hvae_sr.register_model(Base) is Base
         assert find("Base", __name__) is Base

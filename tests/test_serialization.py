@@ -177,7 +177,7 @@ class TestBrokenConfig:
     def test_numbers_that_json_does_not_have(self, saved: Path, text: str):
         words = (saved / CONFIG).read_text().replace('"latent": 2', f'"latent": {text}')
         (saved / CONFIG).write_text(words)
-        refused(saved, CONFIG, "no number of JSON")
+        refused(saved, CONFIG, "not a JSON number")
 
     def test_a_key_given_twice(self, saved: Path):
         words = (saved / CONFIG).read_text()
@@ -210,7 +210,7 @@ class TestBrokenConfig:
         monkeypatch.setattr(MODELS, "_classes", {})
         monkeypatch.setattr(MODELS, "_modules", {})
         assert isinstance(HVAE.from_pretrained(saved), HVAE)
-        refused(saved, "'HVAE'", "not known here")
+        refused(saved, "'HVAE'", "not registered")
 
     @pytest.mark.parametrize("value", [5000, -1, float("nan"), [1] * 65])
     def test_what_could_not_be_loaded_is_refused_when_it_is_constructed(self, value: Any):

@@ -170,5 +170,5 @@ def test_every_model_makes_the_draws_that_stages_count(name: str) -> None:
 def test_models_that_cannot_are_refused() -> None:
     with pytest.raises(ModelError, match="no p\\(y\\)"):
         next(redraw(tiny_hvae(), 7, others=2))
-    with pytest.raises(ValueError, match="takes no picture"):
+    with pytest.raises(ValueError, match="leave the LR image out"):
         next(redraw(tiny_study_vae(), 7, others=2, lr=random_pictures(1, 3, 6, 10)))

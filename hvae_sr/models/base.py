@@ -37,13 +37,13 @@ def factors(scale: int) -> list[int]:
 
 
 class SuperResolutionModel(Pretrained):
-    """Base of all models: pictures are float NCHW RGB in [0, 1] at every public border.
+    """Base of all models: images are float NCHW RGB in [0, 1] in every public method.
 
     Subclasses take plain JSON keyword arguments (they become `config.json`) and implement
-    `forward`, `loss` and, when they can give several answers, `draw`.
+    `forward`, `loss` and, when they can give several outputs, `draw`.
 
     Args:
-        scale: HR pixels per LR pixel along each side; 1 for models of the LR picture itself.
+        scale: HR pixels per LR pixel along each side; 1 for models of the LR image itself.
         degradation: name of the degradation the weights are for, with its arguments where it has
             some: see `hvae_sr.get_degradation`.
 
@@ -56,7 +56,7 @@ class SuperResolutionModel(Pretrained):
     is_conditional: bool = True  # whether its output depends on the LR image alone, not on p(x)
 
     def __init_subclass__(cls, *, registered: bool = True, **kwargs: Any) -> None:
-        """Make a class known by its name; `registered=False` is for bases that are no models."""
+        """Make a class known by its name; `registered=False` is for bases that are not models."""
         super().__init_subclass__(**kwargs)
         if registered:
             MODELS.add(cls.__name__, cls)
@@ -130,8 +130,8 @@ class SuperResolutionModel(Pretrained):
         """
         if num_samples != 1 or temperature != 0 or checked_decode(decode) != "mean":
             raise ValueError(
-                f"a {type(self).__name__} has one answer: leave num_samples, temperature and "
-                "decode out"
+                f"a {type(self).__name__} is deterministic and has one answer: leave num_samples, "
+                "temperature and decode out"
             )
         return self(lr).unsqueeze(1)
 

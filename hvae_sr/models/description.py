@@ -28,7 +28,7 @@ def facts(model: "SuperResolutionModel") -> dict[str, Any]:
     """What the short card says of a model."""
     kind = type(model)
     if model.degradation is None:
-        task, use = "A model of pictures without an input;", "pictures = model.sample(16, seed=0)"
+        task, use = "An unconditional model of images;", "images = model.sample(16, seed=0)"
     else:
         task = f"For x{model.scale} super-resolution, degradation `{model.degradation.name}`;"
         use = 'picture = model.upscale(Image.open("in.png"))'

@@ -57,7 +57,7 @@ class Activations:
     Args:
         start: where the top-down pass starts.
         levels: features by the index of the level, each (N, width, h, w).
-        of_lr: what is said of the LR images, by a model that describes these too.
+        of_lr: the same of the LR images, for a model of these too.
     """
 
     start: Start
@@ -73,7 +73,7 @@ class Features:
         state: the last state, (N, width, h, w).
         raw: parameters of the likelihood, (N, channels, H, W).
         base: see `Start`.
-        of_lr: what is said of the LR images, by a model that describes these too.
+        of_lr: the same of the LR images, for a model of these too.
     """
 
     state: Tensor

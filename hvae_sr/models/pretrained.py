@@ -57,7 +57,7 @@ class Pretrained(
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
         """The mixin's `save_pretrained`, whose files appear whole or not at all.
 
-        A card that is there already stays. The card, scores and training facts of the folder a
+        An existing card stays. The card, scores and training facts of the folder a
         model was loaded from go with it, unless its weights have changed since.
         """
         target = Path(save_directory).resolve()
@@ -77,7 +77,7 @@ class Pretrained(
         """The mixin's `push_to_hub`: one commit with weights, config, card and what belongs to it.
 
         Args:
-            repo_id: `owner/name`; it is created when it is not there.
+            repo_id: `owner/name`; it is created when it does not exist.
             kwargs: `token`, `private`, `branch`, `commit_message`, ... as the mixin takes them.
 
         Returns:
@@ -86,7 +86,7 @@ class Pretrained(
         Raises:
             HubError: when the hub refuses or is out of reach.
         """
-        with client.said_plainly(repo_id):
+        with client.translate_hub_errors(repo_id):
             named = {"model_name": repo_id, **(kwargs.pop("model_card_kwargs", None) or {})}
             return str(super().push_to_hub(repo_id, model_card_kwargs=named, **kwargs))
 

@@ -28,7 +28,7 @@ MODULES = {
     "StudyCNN": "hvae_sr.models.study",
     "VAE": "hvae_sr.models.vae",
 }
-# The two classes that papers subclass; they are no models themselves, but users may name them.
+# The two classes that papers subclass; they are not models themselves, but users may name them.
 BASES = {
     "GenerativeModel": "hvae_sr.models.latent",
     "SuperResolutionModel": "hvae_sr.models.base",
@@ -51,7 +51,7 @@ def find(name: object, module: str | None) -> "type[SuperResolutionModel]":
     if not isinstance(name, str) or name not in MODELS.names:
         origin = f" of the module {module!r}" if module else ""
         raise ValueError(
-            f"the model class {name!r}{origin} is not known here: import the module that defines "
+            f"the model class {name!r}{origin} is not registered: import the module that defines "
             f"it first, or choose one of {', '.join(MODELS.names)}"
         )
     found = MODELS.get(name)
@@ -71,7 +71,7 @@ def described(config: Mapping[str, Any], part: str) -> "SuperResolutionModel":
         part: the argument that holds it, for messages.
 
     Raises:
-        ValueError, TypeError: for a class that is not known or arguments that it refuses.
+        ValueError, TypeError: for a class that is not registered, or arguments that it refuses.
     """
     arguments = dict(config)
     name, module = arguments.pop("model_class", None), arguments.pop("model_module", None)

@@ -2,7 +2,7 @@
 
 A sample is a function of its standard normal draws, one for each latent in turn, coarse to fine.
 So nothing here touches a latent: mixing or interpolating the *draws* of several samples gives
-pictures that the model could have drawn, whatever its hierarchy looks like.
+images that the model could have drawn, whatever its hierarchy looks like.
 """
 
 import math
@@ -46,7 +46,7 @@ class ArcNoise(Noise):
 
     Args:
         start, end: seeds of the two samples.
-        positions: one for each picture of the batch, from 0 (start) to 1 (end).
+        positions: one for each image of the batch, from 0 (start) to 1 (end).
 
     Raises:
         ValueError: when both seeds are the same, whose draws are not independent.
@@ -89,8 +89,8 @@ def stages(
 
     Args:
         model: any generative model.
-        size: (height, width) of its pictures x.
-        given: whether the small picture y is given rather than drawn from p(y).
+        size: (height, width) of its images x, in pixels.
+        given: whether the LR image y is given rather than drawn from p(y).
     """
     height, width = size
     found = [Stage(0, "nothing")]
@@ -138,8 +138,9 @@ def redraw(
         model: a model that samples, or a conditional one with `lr`.
         seed: of the sample, the one that `model.sample(1, seed=seed)` gives.
         others: how many share what is kept of the sample.
-        size: (height, width) of the pictures, unless `lr` says it.
-        lr: a picture y (1, 3, h, w), of which the samples are enlargements; None draws y too.
+        size: (height, width) of the images in pixels, unless `lr` says it.
+        lr: an LR image y (1, 3, h, w) in [0, 1], of which the samples are enlargements; None draws
+            y too.
         temperature: see `GenerativeModel.sample`.
 
     Yields:
@@ -147,22 +148,22 @@ def redraw(
 
     Raises:
         ModelError: when the model has no p(y) to draw y from.
-        ValueError: when `lr` is given to a model that draws pictures from nothing only.
+        ValueError: when `lr` is given to an unconditional model.
     """
     if lr is not None:
         if not model.is_conditional:
-            raise ValueError("this model draws pictures from nothing: it takes no picture")
+            raise ValueError("this model is unconditional: leave the LR image out")
         height, width = lr.shape[-2:]
         size = (height * model.scale, width * model.scale)
         lr = reflect(lr, (0, -width % model.size_multiple, 0, -height % model.size_multiple))
     for stage in stages(model, size, given=lr is not None):
         noise = KeptNoise(seed, stage.draws)
         if lr is None:
-            pictures = model.sample(1 + others, size=size, temperature=temperature, noise=noise)
+            images = model.sample(1 + others, size=size, temperature=temperature, noise=noise)
         else:
             padded = model.draw(lr, 1 + others, temperature, noise)[0].clamp(0, 1)
-            pictures = padded[..., : size[0], : size[1]]
-        yield stage, pictures
+            images = padded[..., : size[0], : size[1]]
+        yield stage, images
 
 
 @torch.inference_mode()
@@ -180,7 +181,7 @@ def interpolate(
     Args:
         model: a model that samples.
         start, end: seeds of the two samples, those that `model.sample(1, seed=seed)` gives.
-        steps: pictures of the strip, both samples among them; at least 2.
+        steps: images of the strip, both samples among them; at least 2.
         size, temperature: see `GenerativeModel.sample`.
 
     Returns:
@@ -191,6 +192,6 @@ def interpolate(
         ValueError: for fewer than 2 steps, or when both seeds are the same.
     """
     if steps < 2:
-        raise ValueError(f"the way between two samples has at least 2 pictures, not {steps}")
+        raise ValueError(f"the way between two samples has at least 2 images, not {steps}")
     noise = ArcNoise(start, end, [step / (steps - 1) for step in range(steps)])
     return model.sample(steps, size=size, temperature=temperature, noise=noise)

@@ -1,4 +1,4 @@
-"""The files beside a model's weights, and the short card of a model nobody scored.
+"""The files beside a model's weights, and the short card of a model that was not evaluated.
 
 Cards of measured models are written by `hvae_sr.evaluation.cards`.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 CARD, RESULTS, TRAINING, NOTES = "README.md", "results.json", "training.json", "notes.md"
 SAMPLES = "samples.png"
-BESIDE = (CARD, RESULTS, TRAINING, NOTES, SAMPLES)
+COMPANIONS = (CARD, RESULTS, TRAINING, NOTES, SAMPLES)
 
 TEMPLATE = """---
 {{ card_data }}
@@ -40,7 +40,7 @@ Not recorded here.
 ## Limits and licences
 
 Expects inputs made by its own degradation. What a generative model adds is plausible, not
-evidence. hvae_sr is Apache-2.0; the pictures a model was trained on keep their own terms.
+evidence. hvae_sr is Apache-2.0; the images a model was trained on keep their own terms.
 
 ## Citation
 
@@ -58,8 +58,8 @@ BIBTEX = """\
 
 
 def companions(folder: Path) -> list[Path]:
-    """The files that belong to a model beside its config and weights, as far as they are there."""
-    return [folder / name for name in BESIDE if (folder / name).is_file()]
+    """The files that belong to a model beside its config and weights, those that exist."""
+    return [folder / name for name in COMPANIONS if (folder / name).is_file()]
 
 
 def addressed(card: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Talking to a hub: files come down, folders go up, and every failure is one sentence."""
+"""The client of a hub: downloads, and one sentence for every failure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ REFUSED = (401, 403)
 
 
 def download(repository: str, name: str, *, revision: str | None = None, **options: Any) -> Path:
-    """The file `name` of a repository, from the cache when it is there already.
+    """Download the file `name` of a repository, or take it from the cache.
 
     A file appears in the cache whole or not at all.
 
@@ -32,15 +32,18 @@ def download(repository: str, name: str, *, revision: str | None = None, **optio
         revision: branch, tag or commit.
         options: see `huggingface_hub.hf_hub_download`.
 
+    Returns:
+        Its path in the cache.
+
     Raises:
-        HubError: when it cannot be had, and what to do about it.
+        HubError: when it cannot be downloaded; the message says what to do about it.
     """
-    with said_plainly(repository, revision):
+    with translate_hub_errors(repository, revision):
         return Path(hf_hub_download(repository, name, revision=revision, **options))
 
 
 @contextmanager
-def said_plainly(repository: str, revision: str | None = None) -> Iterator[None]:
+def translate_hub_errors(repository: str, revision: str | None = None) -> Iterator[None]:
     """Turn what the hub's client raises into a `HubError`, with the original as its cause.
 
     Errors of this machine's files pass as they are.
@@ -71,23 +74,23 @@ def _advice(error: BaseException, repository: str, revision: str | None) -> str:
     if isinstance(error, RevisionNotFoundError):
         return f"{repository} has no revision {revision}: give one of its branches, tags or commits"
     if isinstance(error, RemoteEntryNotFoundError):
-        return f"{repository} is no hvae_sr model, a file is missing: {error.response.url.path}"
+        return f"{repository} is not an hvae_sr model: it has no {error.response.url.path}"
     if isinstance(error, OfflineModeIsEnabled | LocalEntryNotFoundError):
         return f"{repository} is not in the cache: go online once (HF_HUB_OFFLINE=0) to download it"
     if isinstance(error, HfHubHTTPError):
-        return _answer(error, hub, repository)
+        return _response_advice(error, hub, repository)
     return (
-        f"the connection to {hub} failed or was lost, and nothing of {repository} was kept half "
-        "done: check the network and try again"
+        f"the connection to {hub} failed, and no incomplete file of {repository} was kept: check "
+        "the network and try again"
     )
 
 
-def _answer(error: HfHubHTTPError, hub: str, repository: str) -> str:
+def _response_advice(error: HfHubHTTPError, hub: str, repository: str) -> str:
     status = error.response.status_code
     if status in REFUSED:
         return (
             f"{hub} refuses the token for {repository}: give one that may do this with --token or "
             "HF_TOKEN, or log in with `hf auth login`"
         )
-    told = error.server_message or error.response.reason_phrase
-    return f"{hub} answered {status} for {repository} ({told}): try again later"
+    reason = error.server_message or error.response.reason_phrase
+    return f"{hub} answered {status} for {repository} ({reason}): try again later"

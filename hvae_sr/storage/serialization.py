@@ -156,12 +156,12 @@ def sha256(path: Path) -> str:
 
 
 def _too_new(path: Path, version: int, writer: Any) -> str:
-    told = isinstance(writer, str) and VERSION.fullmatch(writer)
-    known = f"hvae_sr {writer}" if told else "a newer hvae_sr"
-    wanted = f'pip install "hvae-sr>={writer}"' if told else "pip install --upgrade hvae-sr"
+    stated = isinstance(writer, str) and VERSION.fullmatch(writer)
+    version_of_writer = f"hvae_sr {writer}" if stated else "a newer hvae_sr"
+    remedy = f'pip install "hvae-sr>={writer}"' if stated else "pip install --upgrade hvae-sr"
     return (
-        f"{path} was written by {known} in format {version}, this is hvae_sr {__version__} and "
-        f"reads up to format {FORMAT_VERSION}: {wanted}"
+        f"{path} was written by {version_of_writer} in format {version}, this is hvae_sr "
+        f"{__version__} and reads up to format {FORMAT_VERSION}: {remedy}"
     )
 
 
@@ -169,7 +169,7 @@ def _checked(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{path} is missing: a model folder needs {CONFIG} and {WEIGHTS}")
     if path.stat().st_size > CONFIG_BYTES:
-        raise ModelError(f"{path} is larger than {CONFIG_BYTES} bytes: this is no model config")
+        raise ModelError(f"{path} is larger than {CONFIG_BYTES} bytes: it is not a model config")
     try:
         config = json.loads(
             path.read_text(encoding="utf-8"),
@@ -189,12 +189,12 @@ def _checked(path: Path) -> dict[str, Any]:
 
 def _shown_class(config: dict[str, Any]) -> str:
     name: Any = config.get("model_class")
-    known = isinstance(name, str) and name.isidentifier() and len(name) <= LONGEST_NAME
-    return name if known else "this model"
+    printable = isinstance(name, str) and name.isidentifier() and len(name) <= LONGEST_NAME
+    return name if printable else "this model"
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -234,7 +234,8 @@ def load_weights(
 
     Raises:
         ModelError: for a missing or truncated file, missing, surplus or wrong-shaped tensors, and
-            values that are not finite, naming the file and the key; for a device that is not there.
+            values that are not finite, naming the file and the key; for a device that cannot be
+            used.
     """
     if not path.is_file():
         raise ModelError(f"{path} is missing: a model folder needs {CONFIG} and {WEIGHTS}")
