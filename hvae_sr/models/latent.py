@@ -73,7 +73,8 @@ class Activations:
 
     Args:
         start: where the top-down pass starts.
-        levels: features by the index of the level, each (N, width, h, w).
+        levels: features, each (N, width, h, w), by the index of the level; by that of the latent,
+            coarse to fine, where each latent has features of its own.
         of_lr: what is said of the LR images, by a model that describes these too.
     """
 
@@ -302,7 +303,8 @@ class GenerativeModel(SuperResolutionModel):
         bound = self.elbo(hr, lr)
         distortion = bits_per_dim(bound.distortion, hr).mean()
         rates = torch.stack([bits_per_dim(rate, hr).mean() for rate in bound.rates])
-        objective = distortion + beta * rates.clamp_min(free_bits).sum()
+        shares = self.rate_weights(torch.stack(bound.rates, dim=1).detach(), beta)
+        objective = distortion + beta * (shares * rates.clamp_min(free_bits)).sum()
         terms = {
             "bits_per_dim": (distortion + rates.sum()).detach(),
             "distortion": distortion.detach(),
@@ -321,6 +323,15 @@ class GenerativeModel(SuperResolutionModel):
             objective = objective + prior_weight * 0.5 * error.log2()
             terms["psnr_prior"] = -10 * error.detach().log10()
         return {"loss": objective, **terms}
+
+    def rate_weights(self, rates: Tensor, beta: float) -> Tensor:
+        """Weights of the latents' rates in `loss`, beside `beta`: (latents,); all 1 here.
+
+        Args:
+            rates: in nats, (N, latents), coarse to fine.
+            beta: weight of the whole rate.
+        """
+        return torch.ones_like(rates[0])
 
     def draw(
         self,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Literal, Protocol, Self, get_args
 
 import torch
 import torch.nn.functional as F
@@ -50,9 +50,32 @@ class DiagonalGaussian:
         distance = (self.mean - other.mean) / other.std
         return 0.5 * (ratio**2 + distance**2 - 1) - ratio.log()
 
+    def rate(self, prior: "DiagonalGaussian", z: Tensor) -> Tensor:
+        """What the draw z costs in nats, element by element: here `kl`, whatever was drawn."""
+        return self.kl(prior)
+
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of z, element by element, in nats."""
         return -0.5 * (((z - self.mean) / self.std) ** 2 + math.log(2 * math.pi)) - self.std.log()
+
+
+class Posterior(Protocol):
+    """What a latent is drawn from: `DiagonalGaussian`, or `hvae_sr.nn.flows.FlowedGaussian`."""
+
+    @property
+    def mean(self) -> Tensor: ...
+
+    @property
+    def std(self) -> Tensor: ...
+
+    def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
+        """A draw whose deviations from the mean are multiplied by `temperature`."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of z in nats, element by element; only their sum has a meaning."""
+
+    def rate(self, prior: DiagonalGaussian, z: Tensor) -> Tensor:
+        """KL(posterior || prior) in nats, in closed form or estimated from the draw z alone."""
 
 
 @dataclass
@@ -61,14 +84,15 @@ class LatentSample:
 
     Args:
         z: the draw, (N, latent, H, W).
-        kl: KL(posterior || prior) in nats (N,), 0 for prior draws.
+        kl: KL(posterior || prior) in nats (N,), 0 for prior draws; of a posterior without a closed
+            form its estimate from z alone.
         prior, posterior: the distributions that z was drawn from, or compared with.
     """
 
     z: Tensor
     kl: Tensor
     prior: DiagonalGaussian
-    posterior: DiagonalGaussian | None = None
+    posterior: Posterior | None = None
 
 
 Temperature = float | Sequence[float]
@@ -151,7 +175,7 @@ class LatentSource:
     def draw(
         self,
         prior: DiagonalGaussian,
-        posterior: DiagonalGaussian | None = None,
+        posterior: Posterior | None = None,
         level: int = 0,
         drawn: Tensor | None = None,
     ) -> LatentSample:
@@ -169,5 +193,5 @@ class LatentSource:
         if posterior is None:
             kl = prior.mean.new_zeros(len(prior.mean))
         else:
-            kl = posterior.kl(prior).sum(dim=(1, 2, 3))
+            kl = posterior.rate(prior, z).sum(dim=(1, 2, 3))
         return LatentSample(z, kl, prior, posterior)

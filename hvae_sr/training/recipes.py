@@ -255,6 +255,22 @@ _FAMILY = replace(
     objective=Objective(quiet=0.2, warmup=0.6, prior_weight=2.0),
 )
 
+# Latents at one resolution, as in the paper's CIFAR-10 model.
+_NVAE = replace(
+    _FAMILY,
+    model="NVAE",
+    arguments={
+        "scale": 4,
+        "widths": [64, 48, 24],
+        "groups": [0, 4, 0],
+        "blocks": [0, 1, 1],
+        "latent": 8,
+        "start_blocks": 2,
+        "expansion": 3,
+        "mixtures": 5,
+    },
+)
+
 _PHOTO_CNN = Recipe(
     model="GuidedCNN",
     arguments={"scale": 4, "width": 32, "blocks": 6},
@@ -405,9 +421,7 @@ PRESETS: dict[str, Recipe] = {
     "ladder-cifar10-x4-bottom-up": replace(
         _FAMILY, model="LadderVAE", arguments={**_FAMILY.arguments, "merge": "bottom_up"}
     ),
-    "nvae-cifar10-x4": replace(
-        _FAMILY, model="NVAE", arguments={**_FAMILY.arguments, "groups": [0, 4]}
-    ),
+    "nvae-cifar10-x4": _NVAE,
     "biva-cifar10-x4": replace(
         _FAMILY, model="BIVA", arguments={**_FAMILY.arguments, "groups": [2, 3]}
     ),
