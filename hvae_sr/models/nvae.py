@@ -13,9 +13,9 @@ z_1 is given the deepest. A group of the decoder, on its state s:
 
     s <- cells(s)    p = N(W_p elu(s))    q from C_q (a_l + W_a s)    s <- W_s [s, z_l]
 
-Cells are x + SCALE SE(f(x)): f is swish, 3x3, swish, 3x3 in the encoder; 1x1 to `expansion` times
-the channels, swish, depthwise 5x5, swish, 1x1 in the decoder. The levels after the last latent are
-the paper's pre- and post-processing. Training minimises
+Cells are x + `cell_scale` SE(f(x)). In the encoder f is swish, 3x3, swish, 3x3; in the decoder it
+is 1x1 to `expansion` times the channels, swish, depthwise 5x5, swish, 1x1. The levels after the
+last latent are the paper's pre- and post-processing. Training minimises
 
     -E log p(x | z, y) + beta sum_l gamma_l KL_l + lambda sum_i s_i
 
@@ -27,14 +27,16 @@ enlarged LR image, whose difference from x the encoder sees beside x. Without y,
 one vector for all places, so that images may have any size. No batch normalisation, hence no
 penalty on its scales and nothing to estimate again before sampling; no weight normalisation. SE
 averages over a neighbourhood, so that a tile looks as it does in the whole; swish in it. Borders
-are repeated instead of zeros (but in flows), bilinear interpolation does not align corners, the
-likelihood's last convolution is 1x1. Softplus standard deviations, 0.25 at first in posteriors,
-instead of exponentials; means are not clamped; priors start as N(0, I), W_s as the state plus a
-projection of z, so that latents live in short runs. Space to depth is one convolution, not four.
-The code's gamma_l counts size over the latents of its resolution; here, as in the paper, it is that
-of z_l.
+are repeated instead of zeros (but in flows), sub-pixel convolutions take the place of bilinear
+interpolation, the likelihood's last convolution is 1x1. Softplus standard deviations, 0.25 at
+first in posteriors, instead of exponentials; means are not clamped; priors start as N(0, I), W_s
+as the state plus a projection of z, so that latents live in short runs, for which `cell_scale` may
+exceed the code's 0.1. Space to depth is one convolution, not four. Where `stem` or the scale folds
+HR pixels into channels, `finish_blocks` are the post-processing. The code's gamma_l counts size
+over the latents of its resolution; here, as its authors explain it, it is that of z_l.
 """
 
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -65,12 +67,13 @@ from hvae_sr.nn.layers import (
     scaled,
     space_to_depth,
     start_narrow,
+    upsample,
+    within,
 )
 from hvae_sr.nn.spectral import SpectralNorms
 from hvae_sr.nn.starts import FromConstant, FromLR
 
 REACH = 2  # radius, in pixels, of depthwise convolutions and of what SE averages over
-SCALE = 0.1  # of a cell's branch
 LEAST = 0.01  # nats that every latent counts as spending when rates are balanced
 
 
@@ -107,56 +110,66 @@ class Depthwise5x5(BorderConv2d):
 
 
 class ResidualCell(nn.Module):
-    """skip(x) + SCALE SE(body(x))."""
+    """skip(x) + scale SE(body(x))."""
 
-    def __init__(self, body: Cell, outputs: int, skip: nn.Module):
+    def __init__(self, body: Cell, outputs: int, skip: nn.Module, scale: float):
         super().__init__()
         self.body, self.skip, self.excite = body, skip, SqueezeExcite(outputs)
+        self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + SCALE * self.excite(self.body(x))
+        return self.skip(x) + self.scale * self.excite(self.body(x))
 
 
-def encoder_cell(inputs: int, outputs: int, factor: int = 1) -> ResidualCell:
-    """The encoder's cell, which makes maps `factor` times coarser along each side."""
-    body = Cell(
-        nn.SiLU(),
-        conv3x3(inputs, outputs, "relu", stride=factor),
-        nn.SiLU(),
-        conv3x3(outputs, outputs, "relu"),
-    )
-    skip: list[nn.Module] = []
-    if factor > 1:
-        skip = [nn.SiLU(), downsample(inputs, outputs, factor)]
-    return ResidualCell(body, outputs, nn.Sequential(*skip))
+@dataclass(frozen=True)
+class Cells:
+    """How the cells of a network are built.
 
+    Args:
+        expansion: channels of a decoder cell's middle, for each that goes in.
+        scale: of a cell's branch.
+    """
 
-def decoder_cell(inputs: int, outputs: int, expansion: int, factor: int = 1) -> ResidualCell:
-    """The decoder's cell, which makes maps `factor` times finer along each side."""
-    wide = expansion * inputs
-    finer: list[nn.Module] = []
-    skip: list[nn.Module] = []
-    if factor > 1:
-        finer = [nn.Upsample(scale_factor=factor)]
-        skip = [conv1x1(inputs, outputs), nn.Upsample(scale_factor=factor, mode="bilinear")]
-    body = Cell(
-        conv1x1(inputs, wide),
-        nn.SiLU(),
-        *finer,
-        Depthwise5x5(wide),
-        nn.SiLU(),
-        conv1x1(wide, outputs, "relu"),
-    )
-    return ResidualCell(body, outputs, nn.Sequential(*skip))
+    expansion: int
+    scale: float
 
+    def encoder(self, inputs: int, outputs: int, factor: int = 1) -> ResidualCell:
+        """The encoder's cell, which makes maps `factor` times coarser along each side."""
+        body = Cell(
+            nn.SiLU(),
+            conv3x3(inputs, outputs, "relu", stride=factor),
+            nn.SiLU(),
+            conv3x3(outputs, outputs, "relu"),
+        )
+        skip: list[nn.Module] = []
+        if factor > 1:
+            skip = [nn.SiLU(), downsample(inputs, outputs, factor)]
+        return ResidualCell(body, outputs, nn.Sequential(*skip), self.scale)
 
-def encoder_cells(level: Level) -> nn.Sequential:
-    return nn.Sequential(*[encoder_cell(level.width, level.width) for _ in range(level.blocks)])
+    def decoder(self, inputs: int, outputs: int, factor: int = 1) -> ResidualCell:
+        """The decoder's cell, which makes maps `factor` times finer along each side."""
+        wide = self.expansion * inputs
+        finer: list[nn.Module] = []
+        skip: list[nn.Module] = []
+        if factor > 1:
+            finer, skip = [nn.Upsample(scale_factor=factor)], [upsample(inputs, outputs, factor)]
+        body = Cell(
+            conv1x1(inputs, wide),
+            nn.SiLU(),
+            *finer,
+            Depthwise5x5(wide),
+            nn.SiLU(),
+            conv1x1(wide, outputs, "relu"),
+        )
+        return ResidualCell(body, outputs, nn.Sequential(*skip), self.scale)
 
+    def of_encoder(self, width: int, count: int) -> nn.Sequential:
+        within("blocks", count)
+        return nn.Sequential(*[self.encoder(width, width) for _ in range(count)])
 
-def decoder_cells(level: Level, expansion: int) -> nn.Sequential:
-    cells = [decoder_cell(level.width, level.width, expansion) for _ in range(level.blocks)]
-    return nn.Sequential(*cells)
+    def of_decoder(self, width: int, count: int) -> nn.Sequential:
+        within("blocks", count)
+        return nn.Sequential(*[self.decoder(width, width) for _ in range(count)])
 
 
 class Encoder(nn.Module):
@@ -166,9 +179,10 @@ class Encoder(nn.Module):
         shape: the resolutions; `blocks` cells lead to each latent of a level, and through a level
             without latents.
         inputs: channels of the image handed in.
+        cells: that it consists of.
     """
 
-    def __init__(self, shape: Pyramid, inputs: int):
+    def __init__(self, shape: Pyramid, inputs: int, cells: Cells):
         super().__init__()
         levels, self.top = shape.levels, shape.top
         self.groups = [level.groups for level in levels]
@@ -177,12 +191,13 @@ class Encoder(nn.Module):
         )
         self.levels = nn.ModuleList(
             nn.ModuleList(
-                encoder_cells(level) for _ in range(max(1, level.groups) * (index >= self.top))
+                cells.of_encoder(level.width, level.blocks)
+                for _ in range(max(1, level.groups) if index >= self.top else 0)
             )
             for index, level in enumerate(levels)
         )
         self.coarser = nn.ModuleList(
-            encoder_cell(fine.width, coarse.width, fine.factor)
+            cells.encoder(fine.width, coarse.width, fine.factor)
             if index >= self.top
             else nn.Sequential()
             for index, (coarse, fine) in enumerate(pairwise(levels))
@@ -197,8 +212,8 @@ class Encoder(nn.Module):
         for index in reversed(range(self.top, len(self.levels))):
             steps = self.levels[index]
             assert isinstance(steps, nn.ModuleList)
-            for cells in steps:
-                features = cells(features)
+            for step in steps:
+                features = step(features)
                 if self.groups[index]:
                     found.append(features)
             if index > self.top:
@@ -213,17 +228,17 @@ class LatentGroup(nn.Module):
     Args:
         level: of the state.
         latent: channels of z.
-        expansion: see `decoder_cell`.
+        cells: that it consists of.
         flows: pairs of IAF cells of the posterior.
         first: of a hierarchy that starts from a constant: p = N(0, I), and no state to hear.
     """
 
-    def __init__(self, level: Level, latent: int, expansion: int, flows: int, first: bool):
+    def __init__(self, level: Level, latent: int, cells: Cells, flows: int, first: bool):
         super().__init__()
         width, self.latent = level.width, latent
         self.cells = self.prior = self.encoder_combiner = self.flow = None
         if not first:
-            self.cells = decoder_cells(level, expansion)
+            self.cells = cells.of_decoder(width, level.blocks)
             self.prior = nn.Sequential(nn.ELU(), scaled(conv1x1(width, 2 * latent), 0))
             self.encoder_combiner = conv1x1(width, width)
         self.posterior = conv3x3(width, 2 * latent)
@@ -267,29 +282,39 @@ class Decoder(nn.Module):
 
     Args:
         shape: the resolutions; a level without latents has `blocks` cells.
-        latent, expansion, flows: see `LatentGroup`. The expansion is halved after the last latent.
+        latent, cells, flows: see `LatentGroup`. After the last latent cells expand half as much.
+        finish_blocks: cells after the last level.
         constant: whether the first state is the same whatever the image.
     """
 
-    def __init__(self, shape: Pyramid, latent: int, expansion: int, flows: int, constant: bool):
+    def __init__(
+        self,
+        shape: Pyramid,
+        latent: int,
+        cells: Cells,
+        flows: int,
+        finish_blocks: int,
+        constant: bool,
+    ):
         super().__init__()
         levels = shape.levels
         last = max(index for index, level in enumerate(levels) if level.groups)
-        wide = [expansion if i <= last else max(1, expansion // 2) for i in range(len(levels))]
-        self.levels = nn.ModuleList()
-        for index, level in enumerate(levels):
-            groups = [
-                LatentGroup(
-                    level, latent, expansion, flows, constant and (index, i) == (shape.top, 0)
-                )
+        after = replace(cells, expansion=max(1, cells.expansion // 2))
+        of_level = [cells if index <= last else after for index in range(len(levels))]
+        self.levels = nn.ModuleList(
+            nn.ModuleList(
+                LatentGroup(level, latent, cells, flows, constant and (index, i) == (shape.top, 0))
                 for i in range(level.groups)
-            ]
-            cells = decoder_cells(level, wide[index])
-            self.levels.append(nn.ModuleList(groups) if groups else cells)
+            )
+            if level.groups
+            else of_level[index].of_decoder(level.width, level.blocks)
+            for index, level in enumerate(levels)
+        )
         self.finer = nn.ModuleList(
-            decoder_cell(coarse.width, fine.width, wide[index + 1], fine.factor)
+            of_level[index + 1].decoder(coarse.width, fine.width, fine.factor)
             for index, (coarse, fine) in enumerate(pairwise(levels))
         )
+        self.finish = after.of_decoder(levels[-1].width, finish_blocks)
 
     def forward(
         self, s: Tensor, features: dict[int, Tensor], source: LatentSource
@@ -299,13 +324,13 @@ class Decoder(nn.Module):
         for index, level in enumerate(self.levels):
             if index > 0:
                 s = self.finer[index - 1](s)
-            if isinstance(level, nn.ModuleList):
+            if isinstance(level, nn.ModuleList):  # else a Sequential of cells
                 for group in level:
                     s, draw = group(s, features.get(len(draws)), source, index)
                     draws.append(draw)
             else:
                 s = level(s)
-        return s, draws
+        return self.finish(s), draws
 
 
 class NVAE(GenerativeModel):
@@ -323,9 +348,13 @@ class NVAE(GenerativeModel):
             without latents.
         latent: channels of each latent.
         start: `lr` (features of y start the top-down state) or `constant` (a learned vector).
+        stem: HR pixels per pixel of the finest level, where it starts from a constant.
         start_blocks: residual cells of the LR encoder.
-        expansion: channels of a decoder cell's middle, for each of its own; 6 in the paper, half
+        finish_blocks: cells after the last level, which give the last latent's noise a shape
+            where no finer level does.
+        expansion: channels of a decoder cell's middle, for each that goes in; 6 in the paper, half
             of it after the last latent.
+        cell_scale: of each cell's branch; more than the code's 0.1 learns faster in short runs.
         flows: pairs of inverse autoregressive flow cells of each posterior; the rates are then
             estimated from the draws.
         spectral_weight: lambda of the spectral regularisation, in nats per image as in the paper;
@@ -344,13 +373,16 @@ class NVAE(GenerativeModel):
     def __init__(
         self,
         scale: int = 4,
-        widths: list[int] = [64, 48, 24],  # noqa: B006
-        groups: list[int] = [0, 4, 0],  # noqa: B006
-        blocks: list[int] = [0, 1, 1],  # noqa: B006
+        widths: list[int] = [64, 64],  # noqa: B006
+        groups: list[int] = [0, 6],  # noqa: B006
+        blocks: list[int] = [0, 2],  # noqa: B006
         latent: int = 8,
         start: str = "lr",
+        stem: int = 1,
         start_blocks: int = 2,
+        finish_blocks: int = 1,
         expansion: int = 6,
+        cell_scale: float = 0.1,
         flows: int = 0,
         spectral_weight: float = 0.01,
         spectral_start: float | None = None,
@@ -360,9 +392,10 @@ class NVAE(GenerativeModel):
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
-        shape = pyramid(scale, start, widths, groups, blocks)
+        shape = pyramid(scale, start, widths, groups, blocks, stem)
         if not any(groups):
             raise ValueError("groups: NVAE needs at least one latent")
+        within("flows", flows)
         self.levels, self.reduction = shape.levels, shape.reduction
         self.is_conditional = start == "lr"
         self.start = (
@@ -370,8 +403,9 @@ class NVAE(GenerativeModel):
             if self.is_conditional
             else FromConstant(widths[0])
         )
-        self.encoder = Encoder(shape, 6 if self.is_conditional else 3)
-        self.decoder = Decoder(shape, latent, expansion, flows, not self.is_conditional)
+        cells = Cells(expansion, cell_scale)
+        self.encoder = Encoder(shape, 6 if self.is_conditional else 3, cells)
+        self.decoder = Decoder(shape, latent, cells, flows, finish_blocks, not self.is_conditional)
         self.likelihood = MixtureOfLogistics(mixtures)
         self.likelihood.has_base = self.is_conditional
         self.head = likelihood_head(widths[-1], self.likelihood, shape.stem)

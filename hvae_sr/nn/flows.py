@@ -87,15 +87,16 @@ class FlowCell(nn.Module):
     def __init__(self, latent: int, mirror: bool):
         super().__init__()
         wide = EXPANSION * latent
+        last = MaskedConv2d(wide, latent, 1, mirror=mirror)
+        with torch.no_grad():
+            last.weight.mul_(QUIET)
         self.shift = nn.Sequential(
             MaskedConv2d(latent, wide, 3, strict=True, mirror=mirror),
             nn.ELU(),
             MaskedConv2d(wide, wide, 5, depthwise=True, mirror=mirror),
             nn.ELU(),
-            MaskedConv2d(wide, latent, 1, mirror=mirror),
+            last,
         )
-        with torch.no_grad():
-            self.shift[-1].weight.mul_(QUIET)
 
     def forward(self, u: Tensor) -> Tensor:
         return u - self._shift(u)
@@ -110,7 +111,8 @@ class FlowCell(nn.Module):
         return u
 
     def _shift(self, u: Tensor) -> Tensor:
-        shift: Tensor = self.shift(u.to(self.shift[-1].weight.dtype))
+        weights = next(self.shift.parameters())
+        shift: Tensor = self.shift(u.to(weights.dtype))
         return shift.to(u.dtype)
 
 

@@ -58,6 +58,9 @@ _OF_FORMAT_2 = {
 }
 # What a class computed in format 2 where it computes something else today by default.
 _AS_IN_FORMAT_2 = {"HVAE": {"posterior_sees": "updated", "projection_scale": 1.0}}
+# Classes whose networks of format 2 were not those of the papers and are gone: the version that
+# replaced them, and the bundled weights of the new ones.
+_GONE_IN_FORMAT_2 = {"NVAE": ("0.2", "nvae-cifar10-x4")}
 _PARTS = ("lr_prior", "base_model")  # keys that hold the config of a model inside a model
 
 
@@ -65,6 +68,9 @@ def _from_2(config: dict[str, Any]) -> dict[str, Any]:
     """Format 2 named no module, called the base model `regression`, and knew one enlargement.
 
     Classes that are not of the package were recognised by their name alone, and still are.
+
+    Raises:
+        ModelError: for a class of the package whose network is another one now.
     """
     config = dict(config)
     if "regression" in config:
@@ -75,6 +81,12 @@ def _from_2(config: dict[str, Any]) -> dict[str, Any]:
     name = config.get("model_class")
     if not isinstance(name, str) or name not in _OF_FORMAT_2:
         return {**config, "model_module": INTERACTIVE}
+    if name in _GONE_IN_FORMAT_2:
+        version, weights = _GONE_IN_FORMAT_2[name]
+        raise ModelError(
+            f"these weights are of the {name} before version {version}, which was another network: "
+            f"load {weights!r} instead, or train your own with --preset {weights}"
+        )
     file, name = _OF_FORMAT_2[name]
     described = {"model_module": f"hvae_sr.models.{file}", "model_class": name}
     return {"enlargement": "bicubic_075", **_AS_IN_FORMAT_2.get(name, {}), **config, **described}
