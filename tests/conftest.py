@@ -76,7 +76,8 @@ def tiny_ladder(scale: int = 4, **changes: Any) -> LadderVAE:
 
 
 def tiny_nvae(scale: int = 4, **changes: Any) -> NVAE:
-    return NVAE(scale=scale, **{**TINY_LEVELS, "groups": [0, 3], **changes})
+    settings = {"groups": [0, 3], "expansion": 2, "cell_scale": 0.5}
+    return NVAE(scale=scale, **{**TINY_LEVELS, **settings, **changes})
 
 
 def tiny_biva(scale: int = 4, **changes: Any) -> BIVA:

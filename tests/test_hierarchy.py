@@ -297,6 +297,20 @@ class TestFullyConvolutional:
         assert torch.allclose(whole[..., 24 * 4 :, :], part[..., 20 * 4 :, :], atol=1e-4)
 
 
+def test_draws_of_one_image_share_its_encoders():
+    model, (hr, lr) = shaken(tiny_hvae()), pair()
+    calls: list[int] = []
+    model.encoder.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        bounds = list(model.elbos(hr, lr, Noise(0), draws=4))
+        noise = Noise(0)
+        singly = [model.elbo(hr, lr, noise) for _ in range(4)]
+    assert len(calls) == 1 + 4
+    for shared, alone in zip(bounds, singly, strict=True):
+        assert torch.allclose(shared.value, alone.value)
+    assert math.isfinite(float(bounds[0].log_importance_weight.sum()))
+
+
 # ---- The bound ------------------------------------------------------------------------------
 
 

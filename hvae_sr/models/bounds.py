@@ -110,7 +110,8 @@ class Bounded(LatentVariableModel, registered=False):
         bound = self.elbo(hr, lr)
         distortion = bits_per_dim(bound.distortion, hr).mean()
         rates = torch.stack([bits_per_dim(rate, hr).mean() for rate in bound.rates])
-        objective = distortion + beta * rates.clamp_min(free_bits).sum()
+        shares = self.rate_weights(torch.stack(bound.rates, dim=1).detach(), beta)
+        objective = distortion + beta * (shares * rates.clamp_min(free_bits)).sum()
         terms = {
             "bits_per_dim": (distortion + rates.sum()).detach(),
             "distortion": distortion.detach(),
@@ -128,6 +129,15 @@ class Bounded(LatentVariableModel, registered=False):
             objective = objective + prior_weight * 0.5 * error.log2()
             terms["psnr_prior"] = -10 * error.detach().log10()
         return {"loss": objective, **terms}
+
+    def rate_weights(self, rates: Tensor, beta: float) -> Tensor:
+        """Weights of the latents' rates in `loss`, beside `beta`: (latents,); all 1 here.
+
+        Args:
+            rates: in nats, (N, latents), coarse to fine.
+            beta: weight of the whole rate.
+        """
+        return torch.ones_like(rates[0])
 
     def best_guess(self, lr: Tensor | None, shape: tuple[int, int, int], bound: ELBO) -> Features:
         """The pass at temperature 0, in training.

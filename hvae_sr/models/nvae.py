@@ -1,89 +1,373 @@
-"""NVAE, given an LR picture.
+"""NVAE, given an LR image.
 
 Arash Vahdat, Jan Kautz, "NVAE: A Deep Hierarchical Variational Autoencoder", NeurIPS 2020
-(arXiv:2007.03898).
+(arXiv:2007.03898), and its code, github.com/NVlabs/NVAE.
 
-    p(z_l | z_<l) = N(mu, sigma^2)
-    q(z_l | z_<l, x) = N(mu + delta_mu, (sigma delta_sigma)^2)
-    KL = (delta_mu^2 / sigma^2 + delta_sigma^2 - log delta_sigma^2 - 1) / 2
-    loss = -ELBO + lambda sum_i s_i,  s_i the largest singular value of layer i
+    p(x, z | y) = p(x | z, y) prod_l p(z_l | z_<l, y)
+    p(z_l | z_<l, y) = N(mu, sigma^2)
+    q(z_l | z_<l, x, y) = N(mu + delta_mu, (sigma delta_sigma)^2), then `flows` IAF cells
+    KL_l = (delta_mu^2 / sigma^2 + delta_sigma^2 - log delta_sigma^2 - 1) / 2, without flows
 
-The generative cells are depthwise (5x5) with squeeze and excitation, the encoder's are plain, and
-one convolution each makes a prior and a posterior. There is no batch normalisation here, hence
-nothing to estimate again before sampling.
+The encoder goes deeper for every latent: a_L, ..., a_1 are features of x after ever more cells, and
+z_1 is given the deepest. A group of the decoder, on its state s:
+
+    s <- cells(s)    p = N(W_p elu(s))    q from C_q (a_l + W_a s)    s <- W_s [s, z_l]
+
+Cells are x + `cell_scale` SE(f(x)). In the encoder f is swish, 3x3, swish, 3x3; in the decoder it
+is 1x1 to `expansion` times the channels, swish, depthwise 5x5, swish, 1x1. The levels after the
+last latent are the paper's pre- and post-processing. Training minimises
+
+    -E log p(x | z, y) + beta sum_l gamma_l KL_l + lambda sum_i s_i
+
+s_i the largest singular value of convolution i; while beta < 1, gamma_l is proportional to KL_l
+over the size of z_l, and 1 on average; log lambda falls linearly in beta (`spectral_start`).
+
+Departures: the start, learned p(z_1 | y), and means of p(x | z, y) that are offsets from the
+enlarged LR image, whose difference from x the encoder sees beside x. Without y, the first state is
+one vector for all places, so that images may have any size. No batch normalisation, hence no
+penalty on its scales and nothing to estimate again before sampling; no weight normalisation. SE
+averages over a neighbourhood, so that a tile looks as it does in the whole; swish in it. Borders
+are repeated instead of zeros (but in flows), sub-pixel convolutions take the place of bilinear
+interpolation, the likelihood's last convolution is 1x1. Softplus standard deviations, 0.25 at
+first in posteriors, instead of exponentials; means are not clamped; priors start as N(0, I), W_s
+as the state plus a projection of z, so that latents live in short runs, for which `cell_scale` may
+exceed the code's 0.1. Space to depth is one convolution, not four. Where `stem` or the scale folds
+HR pixels into channels, `finish_blocks` are the post-processing. The code's gamma_l counts size
+over the latents of its resolution; here, as its authors explain it, it is that of z_l.
 """
 
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.models.hierarchy import Choices, HierarchicalVAE, Merge
-from hvae_sr.nn import distributions
-from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian, softplus
+from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
+from hvae_sr.models.pyramid import Pyramid, pyramid, shown
+from hvae_sr.nn.distributions import MixtureOfLogistics, bits_per_dim, likelihood_head
+from hvae_sr.nn.flows import Flow, FlowedGaussian
+from hvae_sr.nn.latents import (
+    STD_FLOOR,
+    DiagonalGaussian,
+    LatentSample,
+    LatentSource,
+    Posterior,
+    softplus,
+)
+from hvae_sr.nn.layers import (
+    BorderConv2d,
+    Cell,
+    CellKind,
+    bordered,
+    conv1x1,
+    conv3x3,
+    downsample,
+    scaled,
+    space_to_depth,
+    start_narrow,
+    upsample,
+    within,
+)
+from hvae_sr.nn.spectral import SpectralNorms
+from hvae_sr.nn.starts import FromConstant, FromLR
+
+REACH = 2  # radius, in pixels, of depthwise convolutions and of what SE averages over
+LEAST = 0.01  # nats that every latent counts as spending when rates are balanced
 
 
-class Residual(Merge):
-    """The posterior as an offset from the prior: when the prior moves, the posterior follows."""
+class SqueezeExcite(nn.Module):
+    """Each channel times what its surroundings ask for (Hu et al. 2018): (N, C, H, W) -> same.
 
-    def posterior(self, raw: Tensor, prior: DiagonalGaussian) -> DiagonalGaussian:
-        delta_mean, raw_std = raw.float().chunk(2, dim=1)
-        delta_std = (softplus(raw_std) + STD_FLOOR) / (1 + STD_FLOOR)  # exactly 1 at 0
-        return DiagonalGaussian(prior.mean + delta_mean, prior.std * delta_std)
-
-
-class SpectralNorms(nn.Module):
-    """The largest singular value of every convolution of a network, by power iteration.
-
-    A weight (out, in, h, w) counts as the matrix (out, in h w), as in the paper's code and in
-    Yoshida and Miyato 2017. The left singular vectors are kept from call to call, so one iteration
-    each is enough while weights move slowly; they are part of the state, so that resuming is exact.
+    The squeeze averages over a neighbourhood, not the image: else a tile would not look as it
+    does in the whole, nor a photograph as the thumbnails of training (Chu et al. 2022, "TLC").
     """
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, channels: int):
         super().__init__()
-        shapes = [weight.shape for weight in convolutions(network)]
-        self.vectors = nn.ParameterList(
-            nn.Parameter(F.normalize(torch.randn(shape[0]), dim=0), requires_grad=False)
-            for shape in shapes
-        )
+        hidden = max(channels // 16, 4)
+        self.squeeze = conv1x1(channels, hidden)
+        self.excite = nn.Sequential(nn.SiLU(), conv1x1(hidden, channels, "relu"))
 
-    def forward(self, network: nn.Module, iterations: int = 1) -> Tensor:
-        """Their values, (layers,); gradients flow to the weights."""
-        values = []
-        for vector, weight in zip(self.vectors, convolutions(network), strict=True):
-            matrix = weight.float().flatten(1)
-            with torch.no_grad():
-                for _ in range(iterations):
-                    right = F.normalize(matrix.T @ vector, dim=0)
-                    vector.copy_(F.normalize(matrix @ right, dim=0))
-                right = F.normalize(matrix.T @ vector, dim=0)
-            values.append(vector.clone() @ matrix @ right)
-        return torch.stack(values)
+    def forward(self, x: Tensor) -> Tensor:
+        # Averaging after the linear squeeze gives the same as before it, on fewer channels.
+        around = F.avg_pool2d(bordered(self.squeeze(x), REACH), 2 * REACH + 1, stride=1)
+        return x * self.excite(around).sigmoid()
 
 
-def convolutions(network: nn.Module) -> list[Tensor]:
-    """The weights of all convolutions, in the order of the modules."""
-    return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
+class Depthwise5x5(BorderConv2d):
+    """Each channel alone. In channels-last layout, whose gradient CPUs compute twice as fast."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels, 2 * REACH + 1, groups=channels)
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.contiguous(memory_format=torch.channels_last))
 
 
-class NVAE(HierarchicalVAE):
-    """p(x | y) with many groups of latents at one resolution.
+class ResidualCell(nn.Module):
+    """skip(x) + scale SE(body(x))."""
+
+    def __init__(self, body: Cell, outputs: int, skip: nn.Module, scale: float):
+        super().__init__()
+        self.body, self.skip, self.excite = body, skip, SqueezeExcite(outputs)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skip(x) + self.scale * self.excite(self.body(x))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How the cells of a network are built.
 
     Args:
-        scale: 2, 3 or 4.
-        widths: channels of each level, coarse to fine, from LR resolution on.
-        groups: latents of each level; 0 at all levels but one is the paper's CIFAR-10 model.
-        blocks: residual cells of the bottom-up pass at each level.
+        expansion: channels of a decoder cell's middle, for each that goes in.
+        scale: of a cell's branch.
+    """
+
+    expansion: int
+    scale: float
+
+    def encoder(self, inputs: int, outputs: int, factor: int = 1) -> ResidualCell:
+        """The encoder's cell, which makes maps `factor` times coarser along each side."""
+        body = Cell(
+            nn.SiLU(),
+            conv3x3(inputs, outputs, "relu", stride=factor),
+            nn.SiLU(),
+            conv3x3(outputs, outputs, "relu"),
+        )
+        skip: list[nn.Module] = []
+        if factor > 1:
+            skip = [nn.SiLU(), downsample(inputs, outputs, factor)]
+        return ResidualCell(body, outputs, nn.Sequential(*skip), self.scale)
+
+    def decoder(self, inputs: int, outputs: int, factor: int = 1) -> ResidualCell:
+        """The decoder's cell, which makes maps `factor` times finer along each side."""
+        wide = self.expansion * inputs
+        finer: list[nn.Module] = []
+        skip: list[nn.Module] = []
+        if factor > 1:
+            finer, skip = [nn.Upsample(scale_factor=factor)], [upsample(inputs, outputs, factor)]
+        body = Cell(
+            conv1x1(inputs, wide),
+            nn.SiLU(),
+            *finer,
+            Depthwise5x5(wide),
+            nn.SiLU(),
+            conv1x1(wide, outputs, "relu"),
+        )
+        return ResidualCell(body, outputs, nn.Sequential(*skip), self.scale)
+
+    def of_encoder(self, width: int, count: int) -> nn.Sequential:
+        within("blocks", count)
+        return nn.Sequential(*[self.encoder(width, width) for _ in range(count)])
+
+    def of_decoder(self, width: int, count: int) -> nn.Sequential:
+        within("blocks", count)
+        return nn.Sequential(*[self.decoder(width, width) for _ in range(count)])
+
+
+class Encoder(nn.Module):
+    """The deterministic pass over the HR image: features of another depth for every latent.
+
+    Args:
+        shape: the resolutions; `blocks` cells lead to each latent of a level, and through a level
+            without latents.
+        inputs: channels of the image handed in.
+        cells: that it consists of.
+    """
+
+    def __init__(self, shape: Pyramid, inputs: int, cells: Cells):
+        super().__init__()
+        levels, self.top = shape.levels, shape.top
+        self.groups = [level.groups for level in levels]
+        self.stem = nn.Sequential(
+            space_to_depth(shape.stem), conv3x3(inputs * shape.stem**2, levels[-1].width)
+        )
+        self.levels = nn.ModuleList(
+            nn.ModuleList(
+                cells.of_encoder(level.width, level.blocks)
+                for _ in range(max(1, level.groups) if index >= self.top else 0)
+            )
+            for index, level in enumerate(levels)
+        )
+        self.coarser = nn.ModuleList(
+            cells.encoder(fine.width, coarse.width, fine.factor)
+            if index >= self.top
+            else nn.Sequential()
+            for index, (coarse, fine) in enumerate(pairwise(levels))
+        )
+        width = levels[self.top].width
+        self.deepest = nn.Sequential(nn.ELU(), conv1x1(width, width, "relu"), nn.ELU())
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """(N, inputs, H, W) -> features by the index of the latent, coarse to fine."""
+        features = self.stem(image)
+        found: list[Tensor] = []
+        for index in reversed(range(self.top, len(self.levels))):
+            steps = self.levels[index]
+            assert isinstance(steps, nn.ModuleList)
+            for step in steps:
+                features = step(features)
+                if self.groups[index]:
+                    found.append(features)
+            if index > self.top:
+                features = self.coarser[index - 1](features)
+        found[-1] = self.deepest(found[-1])
+        return dict(enumerate(reversed(found)))
+
+
+class LatentGroup(nn.Module):
+    """One latent variable of the top-down pass, after the cells that lead to it.
+
+    Args:
+        level: of the state.
+        latent: channels of z.
+        cells: that it consists of.
+        flows: pairs of IAF cells of the posterior.
+        first: of a hierarchy that starts from a constant: p = N(0, I), and no state to hear.
+    """
+
+    def __init__(self, level: Level, latent: int, cells: Cells, flows: int, first: bool):
+        super().__init__()
+        width, self.latent = level.width, latent
+        self.cells = self.prior = self.encoder_combiner = self.flow = None
+        if not first:
+            self.cells = cells.of_decoder(width, level.blocks)
+            self.prior = nn.Sequential(nn.ELU(), scaled(conv1x1(width, 2 * latent), 0))
+            self.encoder_combiner = conv1x1(width, width)
+        self.posterior = conv3x3(width, 2 * latent)
+        start_narrow(self.posterior, latent)
+        if flows:
+            self.flow = Flow(latent, flows)
+        self.decoder_combiner = conv1x1(width + latent, width)
+        with torch.no_grad():
+            self.decoder_combiner.weight[:, :width] = torch.eye(width)[..., None, None]
+            self.decoder_combiner.weight[:, width:] = conv1x1(latent, width).weight
+
+    def forward(
+        self, s: Tensor, features: Tensor | None, source: LatentSource, level: int
+    ) -> tuple[Tensor, LatentSample]:
+        """State (N, width, H, W) and features of x, if any -> the next state, and the draw of z."""
+        if self.cells is not None:
+            s = self.cells(s)
+        prior = self._prior(s)
+        posterior = self._posterior(s, features, prior) if features is not None else None
+        draw = source.draw(prior, posterior, level)
+        return self.decoder_combiner(torch.cat([s, draw.z.to(s.dtype)], dim=1)), draw
+
+    def _prior(self, s: Tensor) -> DiagonalGaussian:
+        if self.prior is not None:
+            return DiagonalGaussian.from_raw(self.prior(s))
+        n, _, height, width = s.shape
+        return DiagonalGaussian.standard(s.new_zeros(n, self.latent, height, width).float())
+
+    def _posterior(self, s: Tensor, features: Tensor, prior: DiagonalGaussian) -> Posterior:
+        """The prior, moved by what the features and the state say: it follows the prior."""
+        if self.encoder_combiner is not None:
+            features = features + self.encoder_combiner(s)
+        delta_mean, raw_std = self.posterior(features).float().chunk(2, dim=1)
+        delta_std = (softplus(raw_std) + STD_FLOOR) / (1 + STD_FLOOR)  # exactly 1 at 0
+        posterior = DiagonalGaussian(prior.mean + delta_mean, prior.std * delta_std)
+        return FlowedGaussian(posterior, self.flow) if self.flow is not None else posterior
+
+
+class Decoder(nn.Module):
+    """The top-down pass, from the coarse state to the fine one, latent by latent.
+
+    Args:
+        shape: the resolutions; a level without latents has `blocks` cells.
+        latent, cells, flows: see `LatentGroup`. After the last latent cells expand half as much.
+        finish_blocks: cells after the last level.
+        constant: whether the first state is the same whatever the image.
+    """
+
+    def __init__(
+        self,
+        shape: Pyramid,
+        latent: int,
+        cells: Cells,
+        flows: int,
+        finish_blocks: int,
+        constant: bool,
+    ):
+        super().__init__()
+        levels = shape.levels
+        last = max(index for index, level in enumerate(levels) if level.groups)
+        after = replace(cells, expansion=max(1, cells.expansion // 2))
+        of_level = [cells if index <= last else after for index in range(len(levels))]
+        self.levels = nn.ModuleList(
+            nn.ModuleList(
+                LatentGroup(level, latent, cells, flows, constant and (index, i) == (shape.top, 0))
+                for i in range(level.groups)
+            )
+            if level.groups
+            else of_level[index].of_decoder(level.width, level.blocks)
+            for index, level in enumerate(levels)
+        )
+        self.finer = nn.ModuleList(
+            of_level[index + 1].decoder(coarse.width, fine.width, fine.factor)
+            for index, (coarse, fine) in enumerate(pairwise(levels))
+        )
+        self.finish = after.of_decoder(levels[-1].width, finish_blocks)
+
+    def forward(
+        self, s: Tensor, features: dict[int, Tensor], source: LatentSource
+    ) -> tuple[Tensor, list[LatentSample]]:
+        """State at the coarsest level (N, width, h, w) -> finest state, draws coarse to fine."""
+        draws: list[LatentSample] = []
+        for index, level in enumerate(self.levels):
+            if index > 0:
+                s = self.finer[index - 1](s)
+            if isinstance(level, nn.ModuleList):  # else a Sequential of cells
+                for group in level:
+                    s, draw = group(s, features.get(len(draws)), source, index)
+                    draws.append(draw)
+            else:
+                s = level(s)
+        return self.finish(s), draws
+
+
+class NVAE(GenerativeModel):
+    """p(x | y) with many latents at few resolutions, and features of x of its own depth for each.
+
+    With `scale=1, start="constant"` the same class models images without an LR input: p(x).
+
+    Args:
+        scale: 2, 3 or 4; 1 without an LR input.
+        widths: channels of each level, coarse to fine. Levels start at LR resolution and double;
+            what is missing to HR is folded into channels (space to depth).
+        groups: latents of each level, at least one in all. The paper's CIFAR-10 model has them at
+            one level; finer levels without any are its pre- and post-processing.
+        blocks: cells before each latent of a level, in encoder and decoder alike, or of a level
+            without latents.
         latent: channels of each latent.
+        start: `lr` (features of y start the top-down state) or `constant` (a learned vector).
+        stem: HR pixels per pixel of the finest level, where it starts from a constant.
         start_blocks: residual cells of the LR encoder.
-        cell: that refines the state, see `hvae_sr.nn.layers.cell`.
-        spectral_weight: lambda of the spectral regularisation, 0 to leave it out.
+        finish_blocks: cells after the last level, which give the last latent's noise a shape
+            where no finer level does.
+        expansion: channels of a decoder cell's middle, for each that goes in; 6 in the paper, half
+            of it after the last latent.
+        cell_scale: of each cell's branch; more than the code's 0.1 learns faster in short runs.
+        flows: pairs of inverse autoregressive flow cells of each posterior; the rates are then
+            estimated from the draws.
+        spectral_weight: lambda of the spectral regularisation, in nats per image as in the paper;
+            0 leaves it out.
+        spectral_start: lambda where beta is 0; left out, `spectral_weight` holds throughout.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
         enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
+
+    Raises:
+        ValueError: for lists of different lengths, more levels than the scale has steps, no
+            latents, or an unknown start.
     """
 
     def __init__(
@@ -91,35 +375,85 @@ class NVAE(HierarchicalVAE):
         scale: int = 4,
         widths: list[int] = [64, 64],  # noqa: B006
         groups: list[int] = [0, 6],  # noqa: B006
-        blocks: list[int] = [1, 2],  # noqa: B006
+        blocks: list[int] = [0, 2],  # noqa: B006
         latent: int = 8,
-        start_blocks: int = 3,
-        cell: str = "mbconv",
-        spectral_weight: float = 0.0,
+        start: str = "lr",
+        stem: int = 1,
+        start_blocks: int = 2,
+        finish_blocks: int = 1,
+        expansion: int = 6,
+        cell_scale: float = 0.1,
+        flows: int = 0,
+        spectral_weight: float = 0.01,
+        spectral_start: float | None = None,
         mixtures: int = 5,
         degradation: str = "gaussian",
         lr_prior: dict[str, Any] | None = None,
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
-        self.assemble(
-            widths=widths,
-            groups=groups,
-            blocks=blocks,
-            choices=Choices(latent, cell=cell, sampler="single", merge=Residual()),
-            start="lr",
-            start_blocks=start_blocks,
-            likelihood=distributions.MixtureOfLogistics(mixtures),
-            encoder_cell="plain",
+        shape = pyramid(scale, start, widths, groups, blocks, stem)
+        if not any(groups):
+            raise ValueError("groups: NVAE needs at least one latent")
+        within("flows", flows)
+        self.levels, self.reduction = shape.levels, shape.reduction
+        self.is_conditional = start == "lr"
+        self.start = (
+            FromLR(widths[0], start_blocks, CellKind("plain"))
+            if self.is_conditional
+            else FromConstant(widths[0])
         )
+        cells = Cells(expansion, cell_scale)
+        self.encoder = Encoder(shape, 6 if self.is_conditional else 3, cells)
+        self.decoder = Decoder(shape, latent, cells, flows, finish_blocks, not self.is_conditional)
+        self.likelihood = MixtureOfLogistics(mixtures)
+        self.likelihood.has_base = self.is_conditional
+        self.head = likelihood_head(widths[-1], self.likelihood, shape.stem)
         self.spectral_weight = spectral_weight
-        self.spectral_norms = SpectralNorms(self.decoder) if spectral_weight else None
+        self.spectral_start = spectral_start or spectral_weight
+        self.spectral_norms = SpectralNorms(*self._networks()) if spectral_weight else None
 
-    def loss(self, hr: Tensor, lr: Tensor | None = None, **weights: float) -> dict[str, Tensor]:
-        """`GenerativeModel.loss`, and the spectral regularisation where it is asked for."""
-        terms = super().loss(hr, lr, **weights)
+    def _networks(self) -> list[nn.Module]:
+        return [self.start, self.encoder, self.decoder, self.head]
+
+    def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
+        """See `GenerativeModel.bottom_up`."""
+        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
+        return Activations(start, self.encoder(shown(hr, start, self.is_conditional)))
+
+    def top_down(
+        self, lr: Tensor | None, activations: Activations | None, source: LatentSource
+    ) -> tuple[Features, list[LatentSample]]:
+        """See `GenerativeModel.top_down`."""
+        start = activations.start if activations is not None else self.start_from(lr, source.shape)
+        features = activations.levels if activations is not None else {}
+        features = {index: source.repeat(of_latent) for index, of_latent in features.items()}
+        s, draws = self.decoder(source.repeat(start.state), features, source)
+        return Features(s, self.head(s), source.repeat(start.base)), draws
+
+    def rate_weights(self, rates: Tensor, beta: float) -> Tensor:
+        """gamma: a latent that spends more than others of its size pays more, in the warm-up."""
+        if beta >= 1:
+            return super().rate_weights(rates, beta)
+        sizes, pixels = [], 1
+        for level in self.levels:
+            pixels *= level.factor**2
+            sizes += [pixels] * level.groups
+        spent = (rates.abs().mean(dim=0) + LEAST) / torch.tensor(sizes, device=rates.device)
+        return spent / spent.mean()
+
+    def loss(
+        self, hr: Tensor, lr: Tensor | None = None, *, beta: float = 1.0, **weights: float
+    ) -> dict[str, Tensor]:
+        """`GenerativeModel.loss` with balanced rates while beta < 1, and the spectral penalty.
+
+        The reported bits are the plain ELBO's. `spectral` is the sum of the singular values.
+        """
+        terms = super().loss(hr, lr, beta=beta, **weights)
         if self.spectral_norms is None:
             return terms
-        spectral = self.spectral_norms(self.decoder).sum()
-        penalty = self.spectral_weight * spectral
+        spectral = self.spectral_norms(*self._networks()).sum()
+        left = max(0.0, 1 - beta)  # of the warm-up
+        weight = self.spectral_start**left * self.spectral_weight ** (1 - left)
+        penalty = bits_per_dim(weight * spectral, hr)
         return {**terms, "loss": terms["loss"] + penalty, "spectral": spectral.detach()}

@@ -56,7 +56,8 @@ class Activations:
 
     Args:
         start: where the top-down pass starts.
-        levels: features by the index of the level, each (N, width, h, w).
+        levels: features, each (N, width, h, w), by the index of the level; by that of the latent,
+            coarse to fine, where each latent has features of its own.
         of_lr: the same of the LR images, for a model of these too.
     """
 

@@ -91,8 +91,8 @@ class LatentSample:
 
     Args:
         z: the draw, (N, latent, H, W).
-        kl: KL(posterior || prior) in nats (N,), 0 for prior draws; where it has no closed form, its
-            estimate from z alone.
+        kl: KL(posterior || prior) in nats (N,), 0 for prior draws; of a posterior without a closed
+            form its estimate from z alone.
         prior, posterior: the distributions that z was drawn from, or compared with.
     """
 

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
 ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU, "elu": nn.ELU}
-CELLS = ("plain", "single", "bottleneck", "mbconv")
-EXPANSION = 3  # channels of an mbconv cell's middle, for each of its own
-REACH = 2  # radius, in pixels, of its depthwise convolution and of what its gate averages over
+CELLS = ("plain", "single", "bottleneck")
 DEEPEST = 64
 POSTERIOR_STD = 0.25  # posteriors that start at std 1 collapsed on short runs
 Follows = Literal["linear", "relu"]
@@ -73,24 +70,6 @@ class BorderConv2d(nn.Conv2d):
         return super().forward(larger if size % 2 else larger[..., 1:, 1:])
 
 
-class Gate(nn.Module):
-    """Squeeze and excitation (Hu et al. 2018): each channel times what its surroundings ask for.
-
-    The squeeze averages over a neighbourhood, not the picture: else a tile would not look as it
-    does in the whole, nor a photograph as the thumbnails of training (Chu et al. 2022, "TLC").
-    """
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.squeeze = conv1x1(channels, channels // 4)
-        self.excite = nn.Sequential(nn.SiLU(), conv1x1(channels // 4, channels, "relu"))
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Averaging after the linear squeeze gives the same as before it, on a quarter the channels.
-        around = F.avg_pool2d(bordered(self.squeeze(x), REACH), 2 * REACH + 1, stride=1)
-        return x * self.excite(around).sigmoid()
-
-
 def square(inputs: int, outputs: int, kernel: int, follows: Follows = "linear") -> nn.Conv2d:
     """A convolution of `kernel` x `kernel` pixels that keeps sizes, see `BorderConv2d`."""
     return _keep_variance(BorderConv2d(inputs, outputs, kernel), follows)
@@ -107,16 +86,6 @@ def plain3x3(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2
 
 def conv1x1(inputs: int, outputs: int, follows: Follows = "linear") -> nn.Conv2d:
     return _keep_variance(nn.Conv2d(inputs, outputs, 1), follows)
-
-
-class Depthwise5x5(BorderConv2d):
-    """Each channel alone. In channels-last layout, whose gradient CPUs compute twice as fast."""
-
-    def __init__(self, channels: int):
-        super().__init__(channels, channels, 2 * REACH + 1, groups=channels)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.contiguous(memory_format=torch.channels_last))
 
 
 def _keep_variance(conv: nn.Conv2d, follows: Follows) -> nn.Conv2d:
@@ -151,9 +120,8 @@ class CellKind:
     """How the cells of a network are built; called, it makes one.
 
     Args:
-        name: `plain` (two 3x3 convolutions, as in EDSR), `single` (one of them), `bottleneck`
-            (1x1, 3x3, 3x3, 1x1, as in VDVAE) or `mbconv` (1x1 to three times the width, depthwise
-            5x5, a gate, 1x1, as in NVAE, without batch normalisation).
+        name: `plain` (two 3x3 convolutions, as in EDSR), `single` (one of them) or `bottleneck`
+            (1x1, 3x3, 3x3, 1x1, as in VDVAE).
         activation: `silu`, `gelu`, `relu` or `elu`, before every convolution.
         bottleneck: width over that of the bottleneck's middle.
 
@@ -179,25 +147,14 @@ class CellKind:
         act = ACTIVATIONS[self.activation]
         layers: list[nn.Module] = []
         for convolution in self._convolutions(inputs, width, outputs):
-            layers += [
-                act(),
-                *(convolution if isinstance(convolution, nn.Sequential) else [convolution]),
-            ]
+            layers += [act(), convolution]
         return Cell(*layers)
 
-    def _convolutions(self, inputs: int, width: int, outputs: int) -> list[nn.Module]:
+    def _convolutions(self, inputs: int, width: int, outputs: int) -> list[nn.Conv2d]:
         if self.name == "single":
             return [conv3x3(inputs, outputs, "relu")]
         if self.name == "plain":
             return [conv3x3(inputs, width, "relu"), conv3x3(width, outputs, "relu")]
-        if self.name == "mbconv":
-            wide = EXPANSION * width
-            depthwise = _keep_variance(Depthwise5x5(wide), "relu")
-            return [
-                conv1x1(inputs, wide, "relu"),
-                depthwise,
-                nn.Sequential(Gate(wide), conv1x1(wide, outputs, "relu")),
-            ]
         middle = max(1, width // self.bottleneck)
         inner = [conv3x3(middle, middle, "relu") for _ in range(2)]
         return [conv1x1(inputs, middle, "relu"), *inner, conv1x1(middle, outputs, "relu")]

@@ -57,6 +57,7 @@ _AS_IN_FORMAT_2 = {"HVAE": {"posterior_sees": "updated", "projection_scale": 1.0
 _GONE_IN_FORMAT_2 = {
     "BIVA": ("0.2", "biva-cifar10-x4"),
     "LadderVAE": ("0.2", "ladder-cifar10-x4"),
+    "NVAE": ("0.2", "nvae-cifar10-x4"),
     "SRVAE": ("0.2", "srvae-cifar10-x4"),
 }
 _PARTS = ("lr_prior", "base_model")  # keys that hold the config of a model inside a model

@@ -271,6 +271,27 @@ _BIVA = replace(
     },
 )
 
+# Latents at one resolution, as in the paper's CIFAR-10 model. The spectral regularisation is that
+# of its ImageNet-32 model, whose lambda decays.
+_NVAE = replace(
+    _FAMILY,
+    model="NVAE",
+    arguments={
+        "scale": 4,
+        "widths": [48, 48],
+        "groups": [0, 4],
+        "blocks": [0, 1],
+        "latent": 8,
+        "start_blocks": 2,
+        "finish_blocks": 1,
+        "expansion": 3,
+        "cell_scale": 1.0,
+        "spectral_weight": 0.01,
+        "spectral_start": 1.0,
+        "mixtures": 5,
+    },
+)
+
 _LADDER = replace(_FAMILY, model="LadderVAE")
 # Of images without an LR input: p(x). No latents at full resolution, or a step takes seconds.
 _LADDER_UNCONDITIONAL = replace(
@@ -458,8 +479,48 @@ PRESETS: dict[str, Recipe] = {
         ema=0.9999,
         objective=Objective(quiet=0.0, warmup=0.1),
     ),
-    "nvae-cifar10-x4": replace(
-        _FAMILY, model="NVAE", arguments={**_FAMILY.arguments, "groups": [0, 4]}
+    "nvae-cifar10-x4": _NVAE,
+    "nvae-cifar10": replace(
+        _NVAE,
+        arguments={
+            **_NVAE.arguments,
+            "scale": 1,
+            "start": "constant",
+            "widths": [48, 48],
+            "groups": [1, 4],
+            "blocks": [1, 1],
+            "stem": 2,
+        },
+        objective=Objective(quiet=0.1, warmup=0.5),
+    ),
+    # The command that NVAE's authors give for CIFAR-10: 131 M parameters there, 8 GPUs, 400 epochs.
+    "nvae-cifar10-paper": replace(
+        _NVAE,
+        arguments={
+            "scale": 1,
+            "start": "constant",
+            "widths": [256, 128],
+            "groups": [30, 0],
+            "blocks": [2, 1],
+            "latent": 20,
+            "finish_blocks": 0,
+            "expansion": 6,
+            "cell_scale": 0.1,
+            "flows": 1,
+            "spectral_weight": 0.01,
+            "spectral_start": None,
+            "mixtures": 10,
+        },
+        steps=78_000,
+        batch_size=256,
+        optimizer="adamax",
+        learning_rate=1e-2,
+        warmup_steps=1_000,
+        final=0.01,
+        weight_decay=3e-4,
+        clip=200.0,
+        ema=0.999,
+        objective=Objective(quiet=0.0001, warmup=0.3, quiet_beta=0.0001),
     ),
     "biva-cifar10-x4": _BIVA,
     "biva-cifar10": replace(
