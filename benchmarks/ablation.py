@@ -1,8 +1,12 @@
-"""Why the study's VAE went grey: its own knobs turned, then cures one at a time and together.
+"""Train variants of the study's VAE: when it goes grey, and what cures it.
 
-Every variant is trained for the same few steps by the real training loop and measured on the same
-images. A grey collapse is a decoder that shows one picture whatever it is given, so that the
-error is that of a constant and nothing of the pictures' variance is left.
+    python -m benchmarks ablation --data train.npy --test test.npy
+
+Its own knobs are turned, then cures are tried one at a time and together. Every variant is trained
+for the same few steps by the real training loop and measured on the same images; a variant that was
+trained before with the same settings is not trained again. A grey collapse is a decoder that shows
+one image whatever it is given, so that the error is that of a constant and nothing of the images'
+variance is left.
 """
 
 import json
@@ -18,16 +22,18 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
+from benchmarks import ROOT, parser
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ModelError, TrainingError
 from hvae_sr.evaluation.bounds import measure
-from hvae_sr.evaluation.report import References
-from hvae_sr.evaluation.showcase import write
+from hvae_sr.evaluation.figures import photograph, write
+from hvae_sr.evaluation.markdown import table
+from hvae_sr.evaluation.references import References, load_references
 from hvae_sr.imaging import pixels
 from hvae_sr.imaging.files import save_picture
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
-from hvae_sr.training.data import Pictures
+from hvae_sr.training.data import Pictures, load_pictures
 from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import PRESETS, Recipe
 from hvae_sr.training.setup import Options, hardware
@@ -216,7 +222,7 @@ def _trained(variant: Variant, bench: Bench, hr: Tensor) -> tuple[Outcome, Image
     with tempfile.TemporaryDirectory() as folder:
         options = Options(Path(folder), seed=bench.seed, save_every=bench.steps, quiet=True)
         try:
-            model = Trainer(recipe, bench.pictures, options, "hvae-sr ablate").run()
+            model = Trainer(recipe, bench.pictures, options, "ablation").run()
             assert isinstance(model, GenerativeModel)
             return examine(model.eval(), hr)
         except (TrainingError, ModelError):  # gradients or pictures that are not finite
@@ -250,10 +256,8 @@ def examine(model: GenerativeModel, hr: Tensor, batch: int = 100) -> tuple[Outco
 
 def shown(side: int) -> Tensor:
     """The pictures of the sheet, which anyone may look at: (SHOWN, 3, side, side) in [0, 1]."""
-    from skimage import data
-
     squares = [
-        Image.fromarray(getattr(data, name)()).crop((left, top, left + size, top + size))
+        photograph(name).crop((left, top, left + size, top + size))
         for name, left, top, size in SQUARES
     ]
     small = [square.resize((side, side), Image.Resampling.BICUBIC) for square in squares]
@@ -337,22 +341,18 @@ def sheet(bench: Bench, variants: Iterable[Variant]) -> Image.Image:
 
 
 def _table(variants: list[Variant], outcomes: dict[str, Outcome], constant: float) -> str:
-    lines = [
-        "| changed | MSE of reconstructions | MSE at T = 0 | kept | rate, bits per picture | |",
-        "|---|---|---|---|---|---|",
-    ]
+    head = ["changed", "MSE of reconstructions", "MSE at T = 0", "kept", "rate, bits per image", ""]
+    rows = []
     for variant in variants:
         outcome = outcomes[variant.name]
-        cells = [
-            variant.what,
+        figures = [
             _figure(outcome.reconstruction, ".4f"),
             _figure(outcome.best_guess, ".4f"),
             _figure(outcome.kept, ".1%"),
             _figure(outcome.rate, ",.0f"),
-            outcome.verdict(constant),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([variant.what, *figures, outcome.verdict(constant)])
+    return table(head, rows)
 
 
 def _figure(value: float | None, digits: str) -> str:
@@ -368,3 +368,34 @@ def _bicubic_error(hr: Tensor) -> float:
 def _row(shown: Tensor) -> Image.Image:
     """Pictures (N, 3, H, W) side by side."""
     return pixels.to_image(rearrange(shown, "n c h w -> c h (n w)"))
+
+
+def main(arguments: list[str]) -> None:
+    made = parser("ablation", __doc__)
+    made.add_argument("--data", required=True, help="to train on, as `hvae-sr train` takes it")
+    made.add_argument("--test", required=True, help="cifar10 (test split) or a .npy file")
+    made.add_argument("--data-root", type=Path, default=Path("data"), help="for CIFAR-10")
+    made.add_argument("--steps", type=int, default=150, help="of each variant")
+    made.add_argument("--limit", type=int, default=1_000, help="first test images to measure on")
+    made.add_argument(
+        "--runs", type=Path, default=Path("runs/ablation"), help="keeps finished variants"
+    )
+    made.add_argument(
+        "--out", type=Path, default=ROOT / "docs" / "ablation", help="OUT.md and OUT.png"
+    )
+    options = made.parse_args(arguments)
+    variants = [variant for part in VARIANTS.values() for variant in part]
+    bench = Bench(
+        load_pictures(options.data, root=options.data_root),
+        load_references(options.test, 4, space="rgb", limit=options.limit, root=options.data_root),
+        options.steps,
+        options.runs,
+    )
+    outcomes = run(bench, variants)
+    sources = f"--data {Path(options.data).name} --test {Path(options.test).name}"
+    settings = f"--steps {options.steps} --limit {options.limit}"
+    drawn = options.out.with_suffix(".png")
+    save_picture(sheet(bench, variants), drawn)
+    text = page(bench, outcomes, f"python -m benchmarks ablation {sources} {settings}", drawn.name)
+    options.out.with_suffix(".md").write_text(text)
+    print(options.out.with_suffix(".md"))

@@ -1,4 +1,6 @@
-"""Storing coarsely beside JPEG, WebP and AVIF of the whole picture, at equal bytes.
+"""Compare storing coarsely with JPEG, WebP and AVIF of the whole image at equal bytes.
+
+    python -m benchmarks codecs FOLDER --model photo-cnn-x4
 
 What counts on the coarse side is the file as `hvae-sr shrink` writes it, its record of how to
 restore it included; the rivals' files hold pixels alone and get the highest quality that fits
@@ -18,8 +20,11 @@ from PIL import __version__ as pillow_version
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from benchmarks import parser
 from hvae_sr.errors import DataError
-from hvae_sr.evaluation.metrics import planes, psnr, valid_ssim
+from hvae_sr.evaluation.markdown import table
+from hvae_sr.evaluation.metrics import WINDOW, planes, psnr, valid_ssim
+from hvae_sr.hub import load
 from hvae_sr.imaging.files import encodable, open_picture, read_record, save_picture
 from hvae_sr.imaging.pixels import to_image, to_tensor
 from hvae_sr.models.base import SuperResolutionModel
@@ -28,7 +33,6 @@ from hvae_sr.training.data import read_folder
 from hvae_sr.upscaling.rescale import Shrunk, restore, shrink
 
 QUALITIES = range(1, 101)
-SSIM_WINDOW = 11
 RIVALS: dict[str, dict[str, Any]] = {
     "JPEG": {"optimize": True, "progressive": True},
     "WEBP": {"method": 6},
@@ -172,9 +176,9 @@ def compare(
         ModelError: for a model of LR pictures.
     """
     pictures = read_folder(folder)[:limit]
-    if not pictures or min(min(picture.shape[-2:]) for picture in pictures) < SSIM_WINDOW:
+    if not pictures or min(min(picture.shape[-2:]) for picture in pictures) < WINDOW:
         raise DataError(
-            f"SSIM needs at least one picture, and {SSIM_WINDOW} pixels along each side of each"
+            f"SSIM needs at least one picture, and {WINDOW} pixels along each side of each"
         )
     settings = tuple(setting for setting in settings if available(setting.codec))
     rivals = tuple(codec for codec in RIVALS if available(codec))
@@ -272,27 +276,34 @@ def _encoders(rivals: tuple[str, ...]) -> str:
 def markdown(comparison: Comparison) -> str:
     """The outcome as Markdown: a statement of what was compared, and one table."""
     count = comparison.pictures
-    lines = [
-        f"{count:,} pictures of {comparison.data}, stored by `hvae-sr shrink` for "
+    statement = (
+        f"{count:,} images of {comparison.data}, stored by `hvae-sr shrink` for "
         f"{comparison.model} (x{comparison.scale}, degradation `{comparison.degradation}`) and "
         "restored at temperature 0, beside full-size files of at most as many bytes, or of "
         'quality 1 where even that takes more ("above the budget"). Bytes of '
         "whole files: those of `shrink` with their record, the others pixels alone. PSNR and "
-        'SSIM of Y, borders included, averaged per picture. "Model ahead" counts pictures '
-        "where the restored one scores higher than this line's. "
-        f"{comparison.encoders}.",
-        "",
-        "| small file | picture | bits per pixel | PSNR-Y (dB) | SSIM | "
-        "model ahead: PSNR | model ahead: SSIM |",
-        "|---|---|---|---|---|---|---|",
-    ]
+        'SSIM of Y, borders included, averaged per image. "Model ahead" counts images '
+        f"where the restored one scores higher than this line's. {comparison.encoders}."
+    )
+    head = ["small file", "image", "bits per pixel", "PSNR-Y (dB)", "SSIM"]
+    head += ["model ahead: PSNR", "model ahead: SSIM"]
+    rows = []
     for row in comparison.rows:
         beaten = ("", "") if row.beaten is None else [f"{n} of {count}" for n in row.beaten]
         rate = f"{row.bits_per_pixel:.3f}"
         # A rival that cannot be as small is shown with the bytes it needs, not left out.
         rate += f" (above the budget in {row.over})" if row.over else ""
-        lines.append(
-            f"| {row.stored} | {row.method} | {rate} | {row.psnr:.2f} | {row.ssim:.4f} | "
-            f"{beaten[0]} | {beaten[1]} |"
-        )
-    return "\n".join(lines) + "\n"
+        scores = [f"{row.psnr:.2f}", f"{row.ssim:.4f}"]
+        rows.append([row.stored, row.method, rate, *scores, *beaten])
+    return f"{statement}\n\n{table(head, rows)}\n"
+
+
+def main(arguments: list[str]) -> None:
+    made = parser("codecs", __doc__)
+    made.add_argument("folder", type=Path, metavar="FOLDER", help="of photographs")
+    made.add_argument("--model", default="photo-cnn-x4", help="bundled name, folder or owner/name")
+    made.add_argument("--limit", type=int, help="only the first so many images")
+    made.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    options = made.parse_args(arguments)
+    model = load(options.model, device=options.device)
+    print(markdown(compare(model, options.folder, limit=options.limit)), end="")
