@@ -50,9 +50,9 @@ SQUARES = (
     ("coffee", 300, 220, 160),
 )
 SHOWN = len(SQUARES)
-SIDE, LABEL = 64, 330  # pixels of a picture, and of the words before its row
-AS_CONSTANT = 0.95  # share of the constant picture's error from which on nothing was learnt
-ONE_PICTURE = 0.01  # share of the variance below which all pictures are one
+SIDE, LABEL = 64, 330  # pixels of an image, and of the words before its row
+AS_CONSTANT = 0.95  # share of the constant image's error from which on nothing was learnt
+ONE_IMAGE = 0.01  # share of the variance below which all images are one
 
 # Half the preset's batch and warm-up: the shortest run that a recovered model can use.
 STUDY = replace(PRESETS["vae-study"], batch_size=32, warmup_steps=50, validation=64)
@@ -76,13 +76,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a variant came to; None where its weights or pictures were not finite.
+    """What a variant came to; None where its weights or images were not finite.
 
     Args:
-        reconstruction: mean squared error of pictures encoded and decoded, in [0, 1].
-        best_guess: the same of pictures restored from y at temperature 0.
-        kept: variance over pictures of the reconstructions, as a share of the originals'.
-        rate: KL in bits per picture.
+        reconstruction: mean squared error of images encoded and decoded, in [0, 1].
+        best_guess: the same of images restored from y at temperature 0.
+        kept: variance over images of the reconstructions, as a share of the originals'.
+        rate: KL in bits per image.
     """
 
     reconstruction: float | None
@@ -96,7 +96,7 @@ class Outcome:
             return "diverged"
         if self.reconstruction < AS_CONSTANT * constant:
             return "learns"
-        return "**grey**" if self.kept < ONE_PICTURE else "**no better than grey**"
+        return "**grey**" if self.kept < ONE_IMAGE else "**no better than grey**"
 
 
 def _study(name: str, what: str, **changes: Any) -> Variant:
@@ -154,28 +154,28 @@ class Bench:
     """What all variants share.
 
     Args:
-        pictures: to train on.
+        images: to train on.
         references: thumbnails of one size to measure on, with their name.
         steps: of each variant.
         runs: folder that keeps the outcome of each finished variant.
         seed: of weights, data order and noise.
     """
 
-    pictures: Pictures
+    images: Pictures
     references: References
     steps: int
     runs: Path
     seed: int = 0
 
     def hr(self) -> Tensor:
-        """The pictures measured on: float (N, 3, H, W) in [0, 1]."""
+        """The images measured on: float (N, 3, H, W) in [0, 1]."""
         return torch.cat(list(self.references.on(torch.device("cpu"))))
 
     def settings(self, variant: Variant) -> dict[str, Any]:
         """Everything that decides a variant's outcome, as JSON holds it."""
         return {
             "recipe": asdict(replace(variant.recipe, steps=self.steps)),
-            "data": self.pictures.describe(),
+            "data": self.images.describe(),
             "test": self.references.name,
             "pictures": self.references.count,
             "seed": self.seed,
@@ -222,19 +222,19 @@ def _trained(variant: Variant, bench: Bench, hr: Tensor) -> tuple[Outcome, Image
     with tempfile.TemporaryDirectory() as folder:
         options = Options(Path(folder), seed=bench.seed, save_every=bench.steps, quiet=True)
         try:
-            model = Trainer(recipe, bench.pictures, options, "ablation").run()
+            model = Trainer(recipe, bench.images, options, "ablation").run()
             assert isinstance(model, GenerativeModel)
             return examine(model.eval(), hr)
-        except (TrainingError, ModelError):  # gradients or pictures that are not finite
+        except (TrainingError, ModelError):  # gradients or images that are not finite
             return Outcome(None, None, None, None), _row(torch.zeros_like(shown(hr.shape[-1])))
 
 
 @torch.inference_mode()
 def examine(model: GenerativeModel, hr: Tensor, batch: int = 100) -> tuple[Outcome, Image.Image]:
-    """Measure a model on pictures (N, 3, H, W); also what becomes of `shown`, side by side.
+    """Measure a model on images (N, 3, H, W); also what becomes of `shown`, side by side.
 
     Raises:
-        ModelError: when its pictures are not finite.
+        ModelError: when its images are not finite.
     """
     assert model.degradation is not None
     parts = [(part, model.degradation(part)) for part in hr.split(batch)]
@@ -255,7 +255,7 @@ def examine(model: GenerativeModel, hr: Tensor, batch: int = 100) -> tuple[Outco
 
 
 def shown(side: int) -> Tensor:
-    """The pictures of the sheet, which anyone may look at: (SHOWN, 3, side, side) in [0, 1]."""
+    """The images of the sheet, which anyone may look at: (SHOWN, 3, side, side) in [0, 1]."""
     squares = [
         photograph(name).crop((left, top, left + size, top + size))
         for name, left, top, size in SQUARES
@@ -265,7 +265,7 @@ def shown(side: int) -> Tensor:
 
 
 def error_of_a_constant(hr: Tensor) -> float:
-    """Mean squared error of the one colour that fits all pictures (N, 3, H, W) best."""
+    """Mean squared error of the one colour that fits all images (N, 3, H, W) best."""
     return float((hr - hr.mean(dim=(0, 2, 3), keepdim=True)).square().mean())
 
 
@@ -273,7 +273,7 @@ def page(bench: Bench, outcomes: dict[str, Outcome], command: str, sheet: str) -
     """The Markdown page of finished variants.
 
     Args:
-        sheet: the address of the picture, seen from the page.
+        sheet: the address of the image, seen from the page.
     """
     hr = bench.hr()
     constant = error_of_a_constant(hr)
@@ -286,14 +286,14 @@ def page(bench: Bench, outcomes: dict[str, Outcome], command: str, sheet: str) -
         steps=bench.steps,
         batch=STUDY.batch_size,
         warmup=STUDY.warmup_steps,
-        data=bench.pictures.describe(),
+        data=bench.images.describe(),
         count=f"{len(hr):,}",
         test=bench.references.name,
         machine=f"{hardware(torch.device('cpu'))}, torch {torch.__version__}",
         constant=f"{constant:.4f}",
         bicubic=f"{_bicubic_error(hr):.4f}",
         share=f"{1 - AS_CONSTANT:.0%}",
-        one=f"{ONE_PICTURE:.0%}",
+        one=f"{ONE_IMAGE:.0%}",
         sections="\n\n".join(sections),
         sheet=sheet,
     )
@@ -302,9 +302,9 @@ def page(bench: Bench, outcomes: dict[str, Outcome], command: str, sheet: str) -
 PAGE = """\
 # Why the study's VAE went grey
 
-Variants of the preset `vae-study`, each trained for {steps} steps of {batch} pictures (warm-up
+Variants of the preset `vae-study`, each trained for {steps} steps of {batch} images (warm-up
 {warmup}) unless the table says otherwise, on {data};
-measured on {count} pictures of {test}. Made by
+measured on {count} images of {test}. Made by
 
 ```bash
 {command}
@@ -312,8 +312,8 @@ measured on {count} pictures of {test}. Made by
 
 on {machine}.
 
-The one colour that fits all pictures best has a mean squared error of {constant}; bicubic
-enlargement of y has {bicubic}. "Kept" is the variance over pictures of the reconstructions, as a
+The one colour that fits all images best has a mean squared error of {constant}; bicubic
+enlargement of y has {bicubic}. "Kept" is the variance over images of the reconstructions, as a
 share of the originals'. A variant learns when its reconstructions are at least {share} better than
 that colour; otherwise it is grey when less than {one} of the variance is kept. T = 0 restores from
 y alone: models that do not see y encode its bicubic enlargement.
@@ -366,7 +366,7 @@ def _bicubic_error(hr: Tensor) -> float:
 
 
 def _row(shown: Tensor) -> Image.Image:
-    """Pictures (N, 3, H, W) side by side."""
+    """Images (N, 3, H, W) side by side."""
     return pixels.to_image(rearrange(shown, "n c h w -> c h (n w)"))
 
 

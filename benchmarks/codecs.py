@@ -36,7 +36,7 @@ QUALITIES = range(1, 101)
 RIVALS: dict[str, dict[str, Any]] = {
     "JPEG": {"optimize": True, "progressive": True},
     "WEBP": {"method": 6},
-    # The speed that small pictures are written with too; slower ones cost minutes a picture.
+    # The speed that small images are written with too; slower ones cost minutes an image.
     "AVIF": {"speed": 6, "max_threads": 1},
 }
 TITLES = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "AVIF": "AVIF"}
@@ -45,7 +45,7 @@ RESTORED = "small, restored by the model"
 
 @dataclass(frozen=True)
 class Setting:
-    """A codec of the small picture; PNG has no quality."""
+    """A codec of the small image; PNG has no quality."""
 
     codec: str
     quality: int | None = None
@@ -67,7 +67,7 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """One picture stored one way: file bytes, Y-PSNR in dB, SSIM of Y."""
+    """One image stored one way: file bytes, Y-PSNR in dB, SSIM of Y."""
 
     bytes: int
     psnr: float
@@ -76,17 +76,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Row:
-    """Means over pictures of one way of storing them.
+    """Means over images of one way of storing them.
 
     Args:
-        stored: codec and quality of the small picture, which set the budget of bytes.
-        method: what gave the full-size picture.
+        stored: codec and quality of the small image, which set the budget of bytes.
+        method: what gave the full-size image.
         bits_per_pixel: file bits per pixel of the original.
         psnr: of Y, in dB.
         ssim: of Y.
-        beaten: in how many pictures the model's restoration has the higher (PSNR, SSIM) than
+        beaten: in how many images the model's restoration has the higher (PSNR, SSIM) than
             this method; None for the model itself.
-        over: in how many pictures the method's smallest file exceeds the budget.
+        over: in how many images the method's smallest file exceeds the budget.
     """
 
     stored: str
@@ -106,24 +106,24 @@ class Comparison:
     scale: int
     degradation: str
     data: str
-    pictures: int
+    images: int
     encoders: str
     rows: list[Row]
 
 
 class FullSize:
-    """One picture in one codec at every quality, each encoded at most once.
+    """One image in one codec at every quality, each encoded at most once.
 
     Args:
-        picture: RGB.
+        image: RGB.
         codec: a key of `RIVALS`.
     """
 
-    def __init__(self, picture: Image.Image, codec: str):
+    def __init__(self, image: Image.Image, codec: str):
         def encode(quality: int) -> bytes:
             file = io.BytesIO()
-            with encodable(picture, f"a picture as {codec}"):
-                picture.save(file, format=codec, quality=quality, **RIVALS[codec])
+            with encodable(image, f"an image as {codec}"):
+                image.save(file, format=codec, quality=quality, **RIVALS[codec])
             return file.getvalue()
 
         self.encode: Callable[[int], bytes] = cache(encode)
@@ -160,40 +160,40 @@ def compare(
     limit: int | None = None,
     settings: tuple[Setting, ...] = SETTINGS,
 ) -> Comparison:
-    """Store every picture of a folder coarsely and in full, at equal bytes, and score both.
+    """Store every image of a folder coarsely and in full, at equal bytes, and score both.
 
-    Pictures are RGB and scored whole, borders included. The model answers at temperature 0, so
+    Images are RGB and scored whole, borders included. The model answers at temperature 0, so
     the figures repeat exactly on one machine.
 
     Args:
         model: any model with a degradation.
-        folder: pictures that were neither trained on nor selected by.
+        folder: images that were neither trained on nor selected by.
         limit: only the first so many, in the order of their paths.
-        settings: codecs of the small picture; those this Pillow cannot write are left out.
+        settings: codecs of the small image; those this Pillow cannot write are left out.
 
     Raises:
-        DataError: when the folder holds no picture, or one too small for SSIM.
-        ModelError: for a model of LR pictures.
+        DataError: when the folder holds no image, or one too small for SSIM.
+        ModelError: for a model of LR images.
     """
-    pictures = read_folder(folder)[:limit]
-    if not pictures or min(min(picture.shape[-2:]) for picture in pictures) < WINDOW:
+    images = read_folder(folder)[:limit]
+    if not images or min(min(image.shape[-2:]) for image in images) < WINDOW:
         raise DataError(
-            f"SSIM needs at least one picture, and {WINDOW} pixels along each side of each"
+            f"SSIM needs at least one image, and {WINDOW} pixels along each side of each"
         )
     settings = tuple(setting for setting in settings if available(setting.codec))
     rivals = tuple(codec for codec in RIVALS if available(codec))
     trials: dict[tuple[str, str], list[Trial]] = {}
-    for picture in tqdm(pictures, desc="storing", unit="picture"):
-        for stored, method, trial in _trials(picture, model, settings, rivals):
+    for image in tqdm(images, desc="storing", unit="image"):
+        for stored, method, trial in _trials(image, model, settings, rivals):
             trials.setdefault((stored, method), []).append(trial)
-    pixels = [picture[0].numel() for picture in pictures]
+    pixels = [image[0].numel() for image in images]
     assert model.degradation is not None
     return Comparison(
         model=model.name,
         scale=model.scale,
         degradation=model.degradation.name,
         data=folder.name,
-        pictures=len(pictures),
+        images=len(images),
         encoders=_encoders(rivals),
         rows=[
             _row(stored, method, found, trials[stored, RESTORED], pixels)
@@ -203,13 +203,13 @@ def compare(
 
 
 def _trials(
-    picture: Tensor,
+    pixels: Tensor,
     model: SuperResolutionModel,
     settings: tuple[Setting, ...],
     rivals: tuple[str, ...],
 ) -> Iterator[tuple[str, str, Trial]]:
-    """Every way of storing one picture (3, H, W): (setting, method, how it went)."""
-    hr = picture.float().div(255)
+    """Every way of storing one image (3, H, W): (setting, method, how it went)."""
+    hr = pixels.float().div(255)
     image = to_image(hr)
     small, shrunk = shrink(image, model)
     full = {codec: FullSize(image, codec) for codec in rivals}
@@ -275,7 +275,7 @@ def _encoders(rivals: tuple[str, ...]) -> str:
 
 def markdown(comparison: Comparison) -> str:
     """The outcome as Markdown: a statement of what was compared, and one table."""
-    count = comparison.pictures
+    count = comparison.images
     statement = (
         f"{count:,} images of {comparison.data}, stored by `hvae-sr shrink` for "
         f"{comparison.model} (x{comparison.scale}, degradation `{comparison.degradation}`) and "

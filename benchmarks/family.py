@@ -168,7 +168,7 @@ def page(family: dict[str, Member], command: str) -> str:
     """The Markdown page of a measured family."""
     first = next(iter(family.values())).results
     return PAGE.format(
-        pictures=f"{first['pictures']:,}",
+        images=f"{first['pictures']:,}",
         data=first["data"],
         convention=convention(first),
         command=command,
@@ -187,7 +187,7 @@ def page(family: dict[str, Member], command: str) -> str:
 PAGE = """\
 # The thumbnail models, side by side
 
-x4, degradation `gaussian`, {pictures} images of {data}, which no training and no selection has
+x4, degradation `gaussian`, {images} images of {data}, which no training and no selection has
 seen. Made by
 
 ```bash

@@ -110,8 +110,8 @@ def read(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def write(path: Path, picture: np.ndarray) -> None:
-    Image.fromarray(picture).save(path, compress_level=1)
+def write(path: Path, image: np.ndarray) -> None:
+    Image.fromarray(image).save(path, compress_level=1)
 
 
 def teach_dat(options: argparse.Namespace) -> None:
@@ -135,7 +135,7 @@ def teach_dat(options: argparse.Namespace) -> None:
             job.result()
     seconds = time.perf_counter() - start
     rate = pixels / 1e6 / max(seconds, 1e-9)
-    print(f"{len(paths)} pictures, {rate:.3f} output megapixels a second on {device()}")
+    print(f"{len(paths)} images, {rate:.3f} output megapixels a second on {device()}")
 
 
 def pack_x4plus(options: argparse.Namespace) -> None:

@@ -65,7 +65,7 @@ def test_a_true_model_is_calibrated(references):
     rms = {name: texture["rms"] for name, texture in results["texture"].items()}
     assert rms[report.SAMPLE] == pytest.approx(rms["original"], rel=0.02)
     assert rms["T = 1"] == pytest.approx(255 * SPREAD, rel=0.02)
-    assert "| 100 samples of x given y an image | 25." in tables.markdown(results)
+    assert "| 100 samples of x given y per image | 25." in tables.markdown(results)
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
@@ -84,5 +84,5 @@ def test_photographs_take_fewer_samples_and_say_so(references):
     photographs = References(references.batches, "noise", "y")
     results = report.evaluate(KnownNoise().eval(), photographs)
     assert results["calibration"]["samples"] == 16
-    assert "| 16 samples of x given y an image |" in tables.markdown(results)
+    assert "| 16 samples of x given y per image |" in tables.markdown(results)
     assert results["calibration"]["std_over_rmse"] == pytest.approx(1, abs=0.01)

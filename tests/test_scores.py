@@ -254,7 +254,7 @@ FACTS = {
 
 
 def model_folder(folder: Path, model, *names: str) -> Path:
-    """A model folder as `hvae-sr release` and `hvae-sr evaluate` leave it."""
+    """A model folder as training and `hvae-sr evaluate` leave it."""
     model.save_pretrained(folder)
     sets = [References([leaves(1, 40, seed=seed)], name, "y") for seed, name in enumerate(names)]
     results = report.evaluate_all(model, sets, **({"samples": 2} if "hvae" in folder.name else {}))
@@ -319,3 +319,21 @@ def test_the_table_of_photographs_puts_models_below_bicubic_at_their_scale(tmp_p
     scores = results["b-hvae-x4"]["sets"]["mine"]["scores"]["T = 0"]
     assert cells[5][4] == f"{scores['psnr']:.2f} / {scores['ssim']:.4f}"
     assert cells[-1][4] == ""  # never measured there
+
+
+@pytest.mark.parametrize("name", ["photo-cnn", "photo-hvae"])
+def test_a_blind_model_is_scored_without_what_needs_a_linear_degradation(name, tmp_path):
+    model = {"photo-cnn": tiny_cnn, "photo-hvae": tiny_hvae}[name](degradation="blind").eval()
+    folder = model_folder(tmp_path / name, model, "Set5", "mine")
+    sets = json.loads((folder / "results.json").read_text())["sets"]
+    for report_of_set in sets.values():
+        names = list(report_of_set["scores"])
+        assert names[0] == "bicubic" and not any("projected" in each for each in names)
+        assert all("lr_psnr" not in scores for scores in report_of_set["scores"].values())
+    again = model_folder(tmp_path / "again" / name, model, "Set5", "mine")
+    assert json.loads((again / "results.json").read_text())["sets"] == sets
+    cards.write_card(folder)
+    text = (folder / "README.md").read_text()
+    assert "| answer | PSNR (dB) | SSIM | sharpness |\n" in text
+    assert "degraded as its training images were" in " ".join(text.split())
+    assert "consistent=True" not in text

@@ -139,8 +139,8 @@ def test_reports_of_generative_models_show_texture_and_calibration():
     assert 0 < rows["T = 0.8"]["rms"] < rows["T = 1"]["rms"] < rows[report.SAMPLE]["rms"]
     text = tables.markdown(json.loads(json.dumps(results)))
     assert f"| original | {rows['original']['rms']:.1f} |" in text
-    assert "| ideal of 5 |" in text and "| 60.0% |" in text
-    assert "| 5 samples of x given y an image |" in text
+    assert "| ideal for 5 |" in text and "| 60.0% |" in text
+    assert "| 5 samples of x given y per image |" in text
 
 
 def test_reports_of_models_of_one_answer_and_older_reports_do_not():

@@ -172,8 +172,8 @@ def train(
         save_every=save_every,
         features=features,
     )
-    pictures = load_pictures(data, crop=recipe.crop, root=data_root, lr=lr, targets=targets)
-    model = Trainer(recipe, pictures, options, _command()).run()
+    images = load_pictures(data, crop=recipe.crop, root=data_root, lr=lr, targets=targets)
+    model = Trainer(recipe, images, options, _command()).run()
     if push_to_hub:
         model.push_to_hub(push_to_hub)
 

@@ -35,7 +35,7 @@ model = hvae_sr.load("{name}")  # or "owner/name" on a hub, or a folder
 {use}
 ```
 
-![{seen}]({picture})
+![{seen}]({image})
 
 ## Scores
 
@@ -119,7 +119,7 @@ def card_text(folder: Path) -> str:
         name=folder.name,
         notes=(folder / NOTES).read_text(encoding="utf-8").strip(),
         use=_use(first),
-        picture=FIGURE,
+        image=FIGURE,
         seen=f"From left to right: {', '.join(figures.labels(generative='bits' in first))}",
         scores=overview + tables.markdown(results),
         command=_command(sets),
@@ -170,7 +170,9 @@ def _source(name: str, report: Report) -> str:
 def _conventions(report: Report) -> str:
     photographs, generative = space_of(report) == "y", "bits" in report
     sentences = [PHOTOGRAPHS] if photographs else []
-    sentences += [CONSISTENCY, SAMPLING] if generative else [CONSISTENCY]
+    if any("lr_psnr" in scores for scores in report["scores"].values()):
+        sentences.append(CONSISTENCY)
+    sentences += [SAMPLING] if generative else []
     sentences += [PHOTOGRAPH_BITS] if photographs and generative else []
     return _paragraph(*sentences)
 

@@ -104,7 +104,7 @@ def detail(image: Tensor, scale: int) -> Tensor:
     """Mean power of images above the Nyquist frequency of their LR grid.
 
     That is where an LR image says nothing: more than 0.5 / scale cycles per pixel along either
-    axis. Pictures are mirrored at their borders, so that a jump from one border to the opposite
+    axis. Images are mirrored at their borders, so that a jump from one border to the opposite
     one is not taken for detail.
 
     Args:

@@ -110,7 +110,7 @@ def _read(file: Path) -> Tensor:
 
 
 def cropped(pixels: Tensor, scale: int) -> Tensor:
-    """Pictures (..., H, W) without the last rows and columns that make no multiple of the scale.
+    """Images (..., H, W) without the last rows and columns that make no multiple of the scale.
 
     Raises:
         DataError: when nothing would be left.

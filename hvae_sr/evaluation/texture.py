@@ -176,11 +176,11 @@ def markdown(report: dict[str, Any]) -> list[str]:
         "calibration of",
         "standard deviation (of 255)",
         "over RMSE (ideal 1)",
-        f"{INTERVAL:.0%} interval holds",
-        f"ideal of {figures['samples']}",
+        f"in their {INTERVAL:.0%} interval",
+        f"ideal for {figures['samples']}",
     ]
     cells = [
-        f"{figures['samples']} samples of x given y an image",
+        f"{figures['samples']} samples of x given y per image",
         f"{figures['deviation']:.1f}",
         "not defined" if ratio is None else f"{ratio:.2f}",
         f"{figures['coverage']:.1%}",
