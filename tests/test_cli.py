@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import png_bytes, shaken, tiny_hvae
+from conftest import png_bytes, shaken, tiny_hvae, tiny_lr_prior
 from PIL import Image
 
 from hvae_sr import cli
+from hvae_sr.hub import load
 from hvae_sr.imaging.files import file_record
+from hvae_sr.imaging.pixels import to_image
 from hvae_sr.upscaling import UpscaleOptions, Upscaler, images
 
 Run = Callable[..., tuple[int, str, str]]
@@ -338,9 +340,23 @@ class TestMovie:
 
 def test_sample_draws_a_grid(tmp_path, run):
     target = tmp_path / "grid.png"
-    code, _, _ = run("sample", "hvae-cifar10-x4", target, "--count", 4)
-    assert code == 0
+    code, said, _ = run("sample", "hvae-cifar10-x4", target, "--count", 4)
+    assert (code, said) == (0, f"{target}\n")
     assert min(Image.open(target).size) >= 64
+
+
+def test_sample_hands_its_options_on_and_keeps_existing_files(tmp_path, run):
+    folder, target = tmp_path / "lr", tmp_path / "grid.png"
+    shaken(tiny_lr_prior()).save_pretrained(folder)
+    arguments = ["sample", folder, target, "--count", 1, "--seed", 3, "--size", 16]
+    assert run(*arguments, "--temperature", 0.5, "--decode", "sample")[0] == 0
+    expected = load(folder).sample(1, size=(16, 16), temperature=0.5, seed=3, decode="sample")
+    np.testing.assert_array_equal(Image.open(target), to_image(expected[0]))
+    code, _, error = run(*arguments)
+    assert code == 2 and "--overwrite" in error
+    assert run(*arguments, "--overwrite")[0] == 0
+    code, _, error = run(*arguments, "--overwrite", "--decode", "median")
+    assert code == 2 and "decode must be one of" in error
 
 
 def test_without_arguments_the_commands_are_listed(run):

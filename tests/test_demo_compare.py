@@ -14,7 +14,8 @@ from skimage import data
 from hvae_sr import load
 from hvae_sr.degradations import get_degradation
 from hvae_sr.demo import compare, shared
-from hvae_sr.evaluation.report import References, evaluate
+from hvae_sr.evaluation.references import References
+from hvae_sr.evaluation.report import evaluate
 from hvae_sr.imaging.pixels import to_image, to_tensor
 
 PHOTO, SMALL, HALF = "photo-cnn-x4", "study-cnn-cifar10-x4", "photo-cnn-x2"

@@ -11,7 +11,8 @@ import pytest
 from gradio_client import Client
 from PIL import Image
 
-from hvae_sr.demo import cache, check, values
+from benchmarks import check_demo as check
+from hvae_sr.demo import cache, values
 
 SECRET = "secret-of-the-server.png"
 MODEL = "photo-cnn-x4"

@@ -22,8 +22,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 
+from benchmarks import check_demo as check
 from hvae_sr import demo, load
-from hvae_sr.demo import cache, check, connections, guard
+from hvae_sr.demo import cache, connections, guard
 from hvae_sr.demo.guard import Guard, Names
 from hvae_sr.demo.page import Page
 
@@ -448,6 +449,6 @@ def test_the_entry_point_ends_in_a_sentence_when_the_port_is_taken() -> None:
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-    assert run.returncode == 1
-    assert run.stderr.startswith("error: ") and "--port" in run.stderr
+    assert run.returncode == 2
+    assert run.stderr.startswith("app.py: ") and "--port" in run.stderr
     assert "Traceback" not in run.stderr

@@ -15,8 +15,9 @@ from conftest import Nearest, free_port
 from PIL import Image
 from torch import Tensor
 
+from benchmarks import check_demo as check
 from hvae_sr import demo
-from hvae_sr.demo import check, jobs, line, page, shared
+from hvae_sr.demo import jobs, line, page, shared
 from hvae_sr.demo.page import Page
 from hvae_sr.models.base import SuperResolutionModel
 

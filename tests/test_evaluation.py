@@ -21,8 +21,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import hvae_sr
 from hvae_sr.degradations import get_degradation
-from hvae_sr.evaluation import bounds, cards, metrics, report
+from hvae_sr.evaluation import bounds, metrics, report, tables
 from hvae_sr.evaluation.baselines import LinearMMSE, interpolations
+from hvae_sr.evaluation.references import References, load_references
 from hvae_sr.models.latent import ActiveUnits, mean_shifts
 from hvae_sr.nn.latents import DiagonalGaussian
 from hvae_sr.nn.noise import Noise
@@ -117,15 +118,16 @@ def test_sharpness_is_a_share_of_all_pictures_energy():
     hr = torch.cat([random_pictures(1, 3, 16, 16), flat])
     down = get_degradation("area", 4)
     scores = metrics.score(0.5 + 0.5 * (hr - 0.5), hr, down(hr), down)
-    sums = {key: float(values.sum()) for key, values in vars(scores).items()}
-    assert report._means(sums, 2)["sharpness"] == pytest.approx(0.25, abs=0.01)
-    nothing = metrics.score(flat, flat, down(flat), down)
-    sums = {key: float(values.sum()) for key, values in vars(nothing).items()}
-    assert "sharpness" not in report._means(sums, 1)
+    totals = report.Totals()
+    totals.add("half", scores)
+    totals.add("flat", metrics.score(flat, flat, down(flat), down))
+    means = totals.means()
+    assert means["half"]["sharpness"] == pytest.approx(0.25, abs=0.01)
+    assert "sharpness" not in means["flat"]
 
 
 def test_bicubic_is_smoother_than_the_original_and_noise_is_sharper():
-    references = report.References([smooth_pictures(4).mul(255).byte()], "smooth")
+    references = References([smooth_pictures(4).mul(255).byte()], "smooth")
     scores = report.evaluate(tiny_cnn().eval(), references)["scores"]
     assert 0 < scores["bicubic"]["sharpness"] < scores["nearest"]["sharpness"]
 
@@ -208,7 +210,7 @@ def test_more_draws_never_loosen_the_bound():
 
 def test_bits_of_x_are_the_sum_of_both_parts():
     model = tiny_hvae().with_lr_prior(tiny_lr_prior()).eval()
-    references = report.References([random_pictures(4, 3, 16, 16)], "noise")
+    references = References([random_pictures(4, 3, 16, 16)], "noise")
     bits = report.evaluate(model, references, draws=2)["bits"]
     for key in ("total", "importance_weighted"):
         assert bits["x"][key] == pytest.approx(bits["x given y"][key] + bits["y"][key] / 16)
@@ -216,10 +218,10 @@ def test_bits_of_x_are_the_sum_of_both_parts():
 
 @pytest.mark.parametrize("model", [tiny_cnn(), tiny_hvae(), tiny_study_vae()], ids=repr)
 def test_every_class_can_be_reported(model):
-    references = report.References([random_pictures(2, 3, 16, 16)], "noise")
+    references = References([random_pictures(2, 3, 16, 16)], "noise")
     result = report.evaluate(model.eval(), references, training=None)
     assert json.loads(json.dumps(result))["pictures"] == 2
-    text = report.markdown(result)
+    text = tables.markdown(result)
     assert "bicubic, projected" in text and "nan" not in text
 
 
@@ -228,7 +230,7 @@ def test_folders_of_different_sizes_are_cropped_to_the_scale(tmp_path):
 
     for index, size in enumerate([(17, 13), (20, 32)]):
         Image.new("RGB", size, (index, 2, 3)).save(tmp_path / f"{index}.png")
-    references = report.load_references(str(tmp_path), 4)
+    references = load_references(str(tmp_path), 4)
     assert [tuple(batch.shape) for batch in references.batches] == [(1, 3, 12, 16), (1, 3, 32, 20)]
 
 
@@ -247,7 +249,7 @@ def test_training_facts_are_of_a_finished_run(name):
 
 def test_the_readme_shows_the_measured_tables():
     readme = (ROOT / "README.md").read_text()
-    assert [table for table in cards.tables() if table not in readme] == []
+    assert [table for table in tables.bundled_tables() if table not in readme] == []
 
 
 def test_hvae_samples_behave_as_a_posterior_should():

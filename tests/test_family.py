@@ -1,7 +1,6 @@
 """All thumbnail models on one page: what is measured, what is believed, and what is shown."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,12 @@ from conftest import (
 )
 from test_scores import FACTS
 
-from hvae_sr import cli, hub
+from benchmarks import __main__ as benchmarks
+from benchmarks import family
+from hvae_sr import hub
 from hvae_sr.errors import ModelError
-from hvae_sr.evaluation import family, report
+from hvae_sr.evaluation import report
+from hvae_sr.evaluation.references import References
 from hvae_sr.storage.serialization import fingerprint
 
 FAST = {"draws": 2, "seed": 1}
@@ -29,12 +31,12 @@ FAST = {"draws": 2, "seed": 1}
 @pytest.fixture(autouse=True)
 def _once(monkeypatch):
     """Speed is looked at for its presence only."""
-    monkeypatch.setattr("hvae_sr.evaluation.benchmark.REPEATS", 1)
+    monkeypatch.setattr("benchmarks.speed.REPEATS", 1)
     monkeypatch.setattr(family, "BATCH", 2)
 
 
 @pytest.fixture
-def shelf(tmp_path, monkeypatch) -> Path:
+def shelf(tmp_path) -> Path:
     """A shelf with a CNN, a VAE without and an HVAE with p(y), the study's VAE, and a stranger."""
     models = {
         "a-cnn": tiny_cnn(),
@@ -49,13 +51,12 @@ def shelf(tmp_path, monkeypatch) -> Path:
         facts = FACTS | ({"lr_prior": FACTS} if name == "c-hvae" else {})
         (folder / "training.json").write_text(json.dumps(facts))
         (folder / "notes.md").write_text("A tiny model.")
-    monkeypatch.setattr(hub, "_SHELVES", (tmp_path / "shelf",))
     return tmp_path / "shelf"
 
 
 @pytest.fixture
-def references() -> report.References:
-    return report.References([random_pictures(3, 3, 16, 16)], "noise")
+def references() -> References:
+    return References([random_pictures(3, 3, 16, 16)], "noise")
 
 
 def rows(page: str, title: str) -> list[list[str]]:
@@ -71,12 +72,12 @@ def column(table: list[list[str]], title: str) -> list[str]:
 
 
 def test_the_page_shows_every_comparable_model(shelf, references):
-    members = family.gather(references, **FAST, say=lambda _: None)
+    members = family.gather(shelf, references, **FAST, say=lambda _: None)
     assert list(members) == ["a-cnn", "b-vae", "c-hvae", "d-study"]
-    page = family.page(members, "hvae-sr family --data noise")
-    assert "hvae-sr family --data noise" in page and "nan" not in page
+    page = family.page(members, "python -m benchmarks family --data noise")
+    assert "python -m benchmarks family --data noise" in page and "nan" not in page
     costs = rows(page, "Size and cost")
-    assert column(costs, "training pictures") == ["80", "80", "80 + 80", "80"]
+    assert column(costs, "training images") == ["80", "80", "80 + 80", "80"]
     # Only p(y), or no need of it, lets a model draw from nothing.
     assert [bool(cell) for cell in column(costs, "sampled per second")] == [
         False,
@@ -89,13 +90,13 @@ def test_the_page_shows_every_comparable_model(shelf, references):
     assert column(likelihoods, "model") == ["`b-vae`", "`c-hvae`", "", "", "`d-study`"]
     assert column(likelihoods, "bits of") == ["x given y", "x given y", "y", "x, both parts", "x"]
     assert all("(2 draws)" in cell for cell in column(likelihoods, "bound of many draws")[:3])
-    pictures = rows(page, "Pictures")
-    vae = ["T = 0", "T = 0.8", "T = 1", "mean of 16"]
-    assert column(pictures, "answer") == ["", "", "model", *vae, *vae, *vae]
+    images = rows(page, "Images")
+    vae = ["T = 0", "T = 0.8", "T = 1", report.SAMPLE, "mean of 16"]
+    assert column(images, "answer") == ["", "", "model", *vae, *vae, *vae]
     latents = rows(page, "Latents")
     assert column(latents, "level") == ["4x4", "4x4", "8x8", "2x2", "4x4", "4x4"]
     assert column(latents, "units")[:3] == ["48", "32", "256"]
-    for title in ("Size and cost", "Likelihood", "Pictures", "Latents"):
+    for title in ("Size and cost", "Likelihood", "Images", "Latents"):
         assert len({len(row) for row in rows(page, title)}) == 1
 
 
@@ -121,15 +122,15 @@ def test_gflop_are_those_of_the_convolutions():
 
 def test_what_is_current_is_not_measured_again(shelf, references):
     said: list[str] = []
-    family.gather(references, **FAST, say=said.append)
+    family.gather(shelf, references, **FAST, say=said.append)
     assert len(said) == 4 and all("measured anew" in line for line in said)
     before = {path: path.read_bytes() for path in shelf.glob("*/*")}
     said.clear()
-    family.gather(references, **FAST, say=said.append)
+    family.gather(shelf, references, **FAST, say=said.append)
     assert said == [] and before == {path: path.read_bytes() for path in shelf.glob("*/*")}
     # One model was trained on: it alone is measured.
     shaken(tiny_vae()).save_pretrained(shelf / "b-vae")
-    family.gather(references, **FAST, say=said.append)
+    family.gather(shelf, references, **FAST, say=said.append)
     assert [line.split(":")[0] for line in said] == ["b-vae"]
     card = (shelf / "b-vae" / "README.md").read_text()
     results = json.loads((shelf / "b-vae" / "results.json").read_text())
@@ -147,7 +148,7 @@ def test_other_settings_are_other_results(change, references):
     settings = {"training": None, **FAST}
     assert family.is_current(results, model, references, **settings)
     assert not family.is_current(results, model, references, **(settings | change))
-    fewer = report.References([references.batches[0][:2]], "noise")
+    fewer = References([references.batches[0][:2]], "noise")
     assert not family.is_current(results, model, fewer, **settings)
     old = {key: value for key, value in results.items() if key != "weights"}
     assert not family.is_current(old, model, references, **settings)
@@ -163,11 +164,11 @@ def test_a_stopped_run_keeps_what_is_done(shelf, references, monkeypatch):
 
     monkeypatch.setattr(report, "evaluate", tired)
     with pytest.raises(KeyboardInterrupt):
-        family.gather(references, **FAST, say=lambda _: None)
+        family.gather(shelf, references, **FAST, say=lambda _: None)
     assert [path.parent.name for path in sorted(shelf.glob("*/results.json"))] == ["a-cnn", "b-vae"]
     monkeypatch.setattr(report, "evaluate", evaluate)
     said: list[str] = []
-    family.gather(references, **FAST, say=said.append)
+    family.gather(shelf, references, **FAST, say=said.append)
     assert [line.split(":")[0] for line in said] == ["c-hvae", "d-study"]
 
 
@@ -178,25 +179,22 @@ def test_fingerprints_tell_weights_apart_however_they_are_stored(tmp_path):
     assert fingerprint(shaken(tiny_cnn())) != fingerprint(tiny_cnn())
 
 
-def test_a_shelf_without_thumbnails_is_said(tmp_path, monkeypatch, references):
-    monkeypatch.setattr(hub, "_SHELVES", (tmp_path,))
-    with pytest.raises(ModelError, match="no bundled model is for x4"):
-        family.gather(references)
+def test_a_shelf_without_thumbnails_is_said(tmp_path, references):
+    with pytest.raises(ModelError, match="is for x4"):
+        family.gather(tmp_path, references)
 
 
-def test_the_command_writes_the_page_it_prints(shelf, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_page(shelf, tmp_path, capsys):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
-    np.save(tmp_path / "pictures.npy", pixels)
-    arguments = ["family", "--data", str(tmp_path / "pictures.npy"), "--limit", "2", "--iw", "2"]
-    arguments += ["--train-data", str(tmp_path / "pictures.npy"), "--out", str(tmp_path / "f.md")]
-    monkeypatch.setattr(sys, "argv", ["hvae-sr", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
+    np.save(tmp_path / "images.npy", pixels)
+    data = str(tmp_path / "images.npy")
+    arguments = ["family", "--data", data, "--train-data", data, "--limit", "2", "--iw", "2"]
+    arguments += ["--models", str(shelf), "--out", str(tmp_path / "f.md")]
+    assert benchmarks.main(arguments) == 0
     captured = capsys.readouterr()
-    assert not stop.value.code
     assert captured.err.count("measured anew") == 4
+    assert captured.out.strip() == str(tmp_path / "f.md")
     page = (tmp_path / "f.md").read_text()
-    assert page.strip() == captured.out.strip()
-    assert "2 pictures of pictures.npy" in page and "linear MMSE" in page
-    assert "--data pictures.npy --train-data pictures.npy --limit 2 --iw 2" in page
+    assert "2 images of images.npy" in page and "linear MMSE" in page
+    assert "family --data images.npy --train-data images.npy --limit 2 --iw 2" in page
     assert str(tmp_path) not in page

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from hvae_sr.errors import MetricError, ModelError
-from hvae_sr.evaluation import cards, learned, report
+from hvae_sr.evaluation import cards, learned, report, tables
 from hvae_sr.evaluation.frechet import GaussianFit, frechet_distance
+from hvae_sr.evaluation.references import References
 from hvae_sr.training.data import DeadLeaves
 
 CPU = torch.device("cpu")
@@ -60,8 +61,8 @@ def colours(monkeypatch) -> Iterator[None]:
     yield
 
 
-def references(count: int = 12) -> report.References:
-    return report.References(list(DeadLeaves(32).batch(0, 0, count).hr.split(5)), "leaves")
+def references(count: int = 12) -> References:
+    return References(list(DeadLeaves(32).batch(0, 0, count).hr.split(5)), "leaves")
 
 
 def test_the_frechet_distance_of_independent_features_has_a_closed_form():
@@ -105,7 +106,7 @@ def test_metrics_stand_in_the_report_and_its_table(colours):
     result = report.evaluate(tiny_cnn().eval(), references(), metrics=names)
     for scores in result["scores"].values():
         assert 0 < scores["feature-distance"] <= 1 and scores["frechet-distance"] > 0
-    text = report.markdown(result)
+    text = tables.markdown(result)
     assert "| feature distance | Frechet distance |" in text
     assert f"{result['scores']['model']['feature-distance']:.4f}" in text
     assert "prior" not in text
@@ -115,7 +116,7 @@ def test_metrics_stand_in_the_report_and_its_table(colours):
 
 def test_batches_make_no_difference(colours):
     names = ("feature-distance", "frechet-distance")
-    whole = report.References([DeadLeaves(32).batch(0, 0, 12).hr], "leaves")
+    whole = References([DeadLeaves(32).batch(0, 0, 12).hr], "leaves")
     model = tiny_cnn().eval()
     a, b = (report.evaluate(model, each, metrics=names) for each in (whole, references()))
     for name in names:
@@ -138,7 +139,7 @@ def test_samples_of_p_x_are_compared_as_a_set(colours):
     found = result["prior_samples"]
     assert (found["samples"], found["references"]) == (8, 21)
     assert found["frechet-distance"] > 0 and again["prior_samples"] == found
-    assert "8 samples of p(x) against 21 images: Frechet distance " in report.markdown(result)
+    assert "8 samples of p(x) against 21 images: Frechet distance " in tables.markdown(result)
     assert learned.options(result).endswith("--prior-samples 8")
 
 

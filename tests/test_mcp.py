@@ -12,8 +12,9 @@ import pytest
 from conftest import free_port
 from PIL import Image
 
+from benchmarks import check_demo as check
 from hvae_sr import demo, load
-from hvae_sr.demo import cache, check
+from hvae_sr.demo import cache
 from hvae_sr.errors import HvaeSrError
 
 pytest.importorskip("mcp", reason='the MCP tests need pip install "hvae-sr[mcp]"')

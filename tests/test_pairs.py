@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import __main__ as benchmarks
 from benchmarks import degradations, pairs
 from hvae_sr.degradations.blind import Blind
 
@@ -23,7 +24,7 @@ def photograph(path: Path, width: int, height: int) -> np.ndarray:
 
 def run(folder: Path, out: Path, *more: str) -> tuple[np.ndarray, np.ndarray]:
     arguments = [str(folder), str(out), "--count", "9", "--lr-side", "8", *more]
-    assert pairs.main(arguments) == 0
+    assert benchmarks.main(["pairs", *arguments]) == 0
     return np.load(out / "hr.npy"), np.load(out / "lr.npy")
 
 
@@ -78,10 +79,10 @@ def test_with_pyav_there_are_film_frames(capsys):
 
 def test_folders_without_usable_images_are_refused(tmp_path: Path, capsys):
     arguments = [str(tmp_path), str(tmp_path / "out"), "--count", "1"]
-    assert pairs.main(arguments) == 1
+    assert benchmarks.main(["pairs", *arguments]) == 1
     assert "holds no image of at least 256 pixels" in capsys.readouterr().err
     (tmp_path / "broken.png").write_bytes(b"no image")
-    assert pairs.main(arguments) == 1
+    assert benchmarks.main(["pairs", *arguments]) == 1
     assert "broken.png" in capsys.readouterr().err
 
 
@@ -91,8 +92,8 @@ def test_a_sheet_shows_each_photograph_under_both_strengths(tmp_path: Path, caps
     photograph(tmp_path / "b.png", 200, 300)
     out = tmp_path / "sheet.png"
     arguments = [str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--out", str(out)]
-    assert degradations.main(arguments) == 0
+    assert benchmarks.main(["degradations", *arguments]) == 0
     side, gap = degradations.SIDE, degradations.GAP
     assert Image.open(out).size == (8 * side + 7 * gap, 2 * side + gap)
-    assert degradations.main([str(tmp_path / "absent.png"), "--out", str(out)]) == 1
+    assert benchmarks.main(["degradations", str(tmp_path / "absent.png"), "--out", str(out)]) == 1
     assert "absent.png" in capsys.readouterr().err

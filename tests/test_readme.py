@@ -24,9 +24,9 @@ def test_snippets_run_as_written(page, tmp_path, monkeypatch):
     names: dict = {}
     exec(snippet, names)
     larger = (8 * names["model"].scale, 6 * names["model"].scale)
-    assert names["picture"].size == larger
+    assert names["image"].size == larger
     if "several" in names:
-        assert [picture.size for picture in names["several"]] == [larger] * 8
+        assert [image.size for image in names["several"]] == [larger] * 8
 
 
 def test_local_links_lead_somewhere():

@@ -15,11 +15,12 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from hvae_sr import cli
 from hvae_sr.degradations import get_degradation
-from hvae_sr.errors import DataError, ModelError
-from hvae_sr.evaluation import cards, metrics, report, showcase
-from hvae_sr.evaluation.baselines import bicubic
+from hvae_sr.errors import DataError
+from hvae_sr.evaluation import cards, metrics, report, tables
+from hvae_sr.evaluation.references import References, load_references
+from hvae_sr.evaluation.results import by_set
 from hvae_sr.nn.colour import luma
-from hvae_sr.nn.resize import quantise
+from hvae_sr.nn.resize import enlarge, quantise
 from hvae_sr.training.data import DeadLeaves
 
 BENCHMARK = Path(__file__).parent.parent.parent / "shared" / "data" / "photos" / "benchmark"
@@ -46,11 +47,11 @@ def write_folder(folder: Path, *sizes: tuple[int, int], grey: bool = False) -> P
     return folder
 
 
-def bicubic_psnr(references: report.References, scale: int) -> list[float]:
+def bicubic_psnr(references: References, scale: int) -> list[float]:
     down = get_degradation("bicubic", scale)
     values = []
     for hr in references.on(CPU):
-        answer = quantise(bicubic(down(hr.expand(-1, 3, -1, -1)), scale))
+        answer = quantise(enlarge(down(hr.expand(-1, 3, -1, -1)), scale))
         values.append(float(metrics.psnr(*metrics.planes(answer, hr, scale))))
     return values
 
@@ -60,7 +61,7 @@ def bicubic_psnr(references: report.References, scale: int) -> list[float]:
 def test_bicubic_scores_what_papers_print(name, scale):
     if not (BENCHMARK / name).is_dir():
         pytest.skip(f"{name} is not on this machine; Pillow's bicubic is the judge below")
-    values = bicubic_psnr(report.load_references(name, scale, root=BENCHMARK), scale)
+    values = bicubic_psnr(load_references(name, scale, root=BENCHMARK), scale)
     assert np.mean(values) == pytest.approx(GOLDEN[name][scale - 2], abs=0.02)
 
 
@@ -82,7 +83,7 @@ def by_hand(hr: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_scores_agree_with_pillow_scikit_image_and_torchmetrics(scale):
     pixels = leaves(2)
-    references = report.References([pixels], "leaves", "y")
+    references = References([pixels], "leaves", "y")
     model = Nearest(scale=scale, degradation="bicubic")
     measured = report.evaluate(model, references)["scores"]["bicubic"]
     pairs = [by_hand(one.permute(1, 2, 0).numpy(), scale) for one in pixels]
@@ -104,7 +105,7 @@ def test_the_wrong_conventions_would_give_other_figures():
     hr[1] = 0.5 + 0.2 * (hr[1] - 0.5)  # an easy picture beside a hard one
     hr = quantise(hr)
     down = get_degradation("bicubic", 4)
-    answer = quantise(bicubic(down(hr), 4))
+    answer = quantise(enlarge(down(hr), 4))
     planes = metrics.planes(answer, hr, 4)
     right = float(metrics.psnr(*planes).mean())
 
@@ -114,7 +115,7 @@ def test_the_wrong_conventions_would_give_other_figures():
     assert right - float(metrics.psnr(*full_range).mean()) == pytest.approx(1.32, abs=0.01)
     assert right - float(metrics.psnr(answer, hr).mean()) > 0.5
     aliased = quantise(torch.nn.functional.interpolate(hr, scale_factor=1 / 4, mode="bicubic"))
-    wrong = metrics.psnr(*metrics.planes(quantise(bicubic(aliased, 4)), hr, 4)).mean()
+    wrong = metrics.psnr(*metrics.planes(quantise(enlarge(aliased, 4)), hr, 4)).mean()
     assert right - float(wrong) > 0.3
     torch_kernel = torch.nn.functional.interpolate(down(hr), scale_factor=4, mode="bicubic")
     sharper = metrics.psnr(*metrics.planes(quantise(torch_kernel), hr, 4)).mean()
@@ -140,10 +141,10 @@ def test_borders_do_not_count():
 
 def test_a_grey_file_is_scored_on_its_grey_values(tmp_path):
     """The 16 to 235 map shrinks errors by 219 / 255, which would flatter it by 1.32 dB."""
-    grey = report.load_references(str(write_folder(tmp_path / "a", (48, 40), grey=True)), 4)
+    grey = load_references(str(write_folder(tmp_path / "a", (48, 40), grey=True)), 4)
     (hr,) = grey.batches
     assert hr.shape == (1, 1, 40, 48)
-    colour = report.References([hr.expand(-1, 3, -1, -1)], "the same as RGB", "y")
+    colour = References([hr.expand(-1, 3, -1, -1)], "the same as RGB", "y")
     gap = bicubic_psnr(colour, 4)[0] - bicubic_psnr(grey, 4)[0]
     assert gap == pytest.approx(1.32, abs=0.02)
 
@@ -153,20 +154,20 @@ def test_the_convention_follows_from_the_data_and_is_said(tmp_path):
     np.save(tmp_path / "small.npy", leaves(2, 16).permute(0, 2, 3, 1).numpy())
     model = Nearest(scale=4, degradation="bicubic")
     said = {
-        source: report.markdown(
-            report.evaluate(model, report.load_references(source, 4, root=tmp_path, space=space))
+        source: tables.markdown(
+            report.evaluate(model, load_references(source, 4, root=tmp_path, space=space))
         )
         for source, space in (("photos", None), ("small.npy", None), (str(folder), "rgb"))
     }
     assert "Y of BT.601 (16 to 235), a border of 4 pixels shaved" in said["photos"]
     assert "RGB, rounded" in said["small.npy"] and "RGB, rounded" in said[str(folder)]
     with pytest.raises(DataError, match="rgb or y"):
-        report.load_references("photos", 4, root=tmp_path, space="lab")
+        load_references("photos", 4, root=tmp_path, space="lab")
 
 
 def test_pictures_too_small_for_the_window_are_named(tmp_path):
-    references = report.load_references(str(write_folder(tmp_path / "tiny", (16, 40))), 4)
-    with pytest.raises(DataError, match="tiny holds a picture 16 pixels"):
+    references = load_references(str(write_folder(tmp_path / "tiny", (16, 40))), 4)
+    with pytest.raises(DataError, match="tiny holds an image 16 pixels"):
         report.evaluate(Nearest(scale=4, degradation="bicubic"), references)
 
 
@@ -175,7 +176,7 @@ def photo_model():
 
 
 def test_samples_of_photographs_are_consistent_diverse_and_repeatable():
-    references = report.References([leaves(1, 40), leaves(1, 48)[:, :1]], "leaves", "y")
+    references = References([leaves(1, 40), leaves(1, 48)[:, :1]], "leaves", "y")
     model = photo_model()
     first, again = (report.evaluate(model, references, samples=3, seed=5) for _ in range(2))
     assert first == again
@@ -186,6 +187,7 @@ def test_samples_of_photographs_are_consistent_diverse_and_repeatable():
         "T = 0",
         "T = 0.8",
         "T = 1",
+        report.SAMPLE,
         "mean of 3",
         "T = 0, projected",
         "T = 0.8, projected",
@@ -193,7 +195,7 @@ def test_samples_of_photographs_are_consistent_diverse_and_repeatable():
     ]
     assert scores["T = 0.8, projected"]["lr_psnr"] >= 45 > scores["T = 1"]["lr_psnr"]
     assert scores["mean of 3"]["psnr"] > scores["T = 1"]["psnr"]
-    assert first["sample_deviation"] > 0 and first["samples"] == 3
+    assert first["calibration"]["deviation"] > 0 and first["samples"] == 3
 
 
 def test_bits_of_photographs_come_from_their_middle():
@@ -203,7 +205,7 @@ def test_bits_of_photographs_come_from_their_middle():
     outside[..., :16, :] = 0
     model = photo_model()
     bits = [
-        report._bits(model, report.References([pixels], "leaves", "y"), 1, 0)
+        report._bits(model, References([pixels], "leaves", "y"), 1, 0)
         for pixels in (inside, outside)
     ]
     assert bits[0] == bits[1]
@@ -222,7 +224,7 @@ def test_several_data_sets_make_one_report(tmp_path, monkeypatch, capsys):
     assert not stop.value.code
     assert "### Set5" in printed and "### mine" in printed
     results = json.loads((tmp_path / "results.json").read_text())
-    assert {name: r["pictures"] for name, r in report.by_set(results).items()} == {
+    assert {name: r["pictures"] for name, r in by_set(results).items()} == {
         "Set5": 1,
         "mine": 2,
     }
@@ -231,7 +233,7 @@ def test_several_data_sets_make_one_report(tmp_path, monkeypatch, capsys):
 
 def test_two_data_sets_of_one_name_are_refused_before_any_work(tmp_path):
     folders = [write_folder(tmp_path / side / "val", (40, 40)) for side in "ab"]
-    references = [report.load_references(str(folder), 2) for folder in folders]
+    references = [load_references(str(folder), 2) for folder in folders]
     with pytest.raises(DataError, match="same name"):
         report.evaluate_all(tiny_cnn(2), references)
 
@@ -252,11 +254,9 @@ FACTS = {
 
 
 def model_folder(folder: Path, model, *names: str) -> Path:
-    """A model folder as `hvae-sr release` and `hvae-sr evaluate` leave it."""
+    """A model folder as training and `hvae-sr evaluate` leave it."""
     model.save_pretrained(folder)
-    sets = [
-        report.References([leaves(1, 40, seed=seed)], name, "y") for seed, name in enumerate(names)
-    ]
+    sets = [References([leaves(1, 40, seed=seed)], name, "y") for seed, name in enumerate(names)]
     results = report.evaluate_all(model, sets, **({"samples": 2} if "hvae" in folder.name else {}))
     (folder / "results.json").write_text(json.dumps(results))
     (folder / "training.json").write_text(json.dumps(FACTS))
@@ -287,8 +287,9 @@ def test_a_card_of_photographs_shows_every_set(name, make, tmp_path):
     said = f"hvae-sr evaluate {name} --data set5 --data bsd100 --data-root FOLDER{samples}`"
     assert said in text
     assert ("Upscaler" in text) == (name == "photo-hvae")
-    assert "### Set5" in text and "CIFAR" not in text and "Trained on photographs only" in text
-    assert "| picture | PSNR (dB) | SSIM | LR-PSNR (dB) | sharpness |\n" in text
+    assert "### Set5" in text and "CIFAR" not in text and "thumbnails" not in text
+    assert FACTS["data"] in text
+    assert "| answer | PSNR (dB) | SSIM | LR-PSNR (dB) | sharpness |\n" in text
 
 
 def test_the_table_of_photographs_puts_models_below_bicubic_at_their_scale(tmp_path):
@@ -302,7 +303,7 @@ def test_the_table_of_photographs_puts_models_below_bicubic_at_their_scale(tmp_p
         sets = ["Set5"] if name == "c-x4" else ["Set5", "mine"]
         folder = model_folder(tmp_path / name, model, *sets)
         results[name] = json.loads((folder / "results.json").read_text())
-    lines = cards.photographs(results).splitlines()
+    lines = tables.photographs(results).splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert cells[0] == ["model", "parameters", "answer", "Set5", "mine", "LR-PSNR"]
     assert [row[0] for row in cells[2:]] == [
@@ -320,32 +321,19 @@ def test_the_table_of_photographs_puts_models_below_bicubic_at_their_scale(tmp_p
     assert cells[-1][4] == ""  # never measured there
 
 
-def test_a_showcase_of_photographs_draws_any_two_models(tmp_path):
-    tiny_cnn(degradation="bicubic").save_pretrained(tmp_path / "cnn")
-    photo_model().save_pretrained(tmp_path / "hvae")
-    models = {"cnn": str(tmp_path / "cnn"), "hvae": str(tmp_path / "hvae")}
-    sheet = np.asarray(showcase.draw("photographs", **models))
-    side = showcase.PANEL
-    step = side + showcase.GAP
-    panels = [
-        sheet[showcase.LINE : showcase.LINE + side, left : left + side].astype(float)
-        for left in range(0, sheet.shape[1], step)
-    ]
-    assert len(panels) == 8
-    deviation, original = panels[6:]
-    assert all(panel.std() > 10 for panel in [*panels[:6], original])
-    assert np.abs(panels[1] - original).mean() < np.abs(panels[0] - original).mean()
-    assert np.abs(panels[4] - panels[5]).max() > 0  # two samples differ
-    assert np.ptp(deviation, axis=-1).max() == 0
-
-
-def test_a_showcase_refuses_models_that_do_not_belong_together(tmp_path):
-    tiny_cnn(2, degradation="bicubic").save_pretrained(tmp_path / "cnn")
-    photo_model().save_pretrained(tmp_path / "hvae")
-    cnn, hvae = str(tmp_path / "cnn"), str(tmp_path / "hvae")
-    with pytest.raises(ModelError, match="same scale"):
-        showcase.draw("photographs", cnn=cnn, hvae=hvae)
-    with pytest.raises(ModelError, match="one answer only"):
-        showcase.draw("photographs", cnn=cnn, hvae=cnn)
-    with pytest.raises(ValueError, match="thumbnails or photographs"):
-        showcase.draw("movies", cnn=cnn, hvae=hvae)
+@pytest.mark.parametrize("name", ["photo-cnn", "photo-hvae"])
+def test_a_blind_model_is_scored_without_what_needs_a_linear_degradation(name, tmp_path):
+    model = {"photo-cnn": tiny_cnn, "photo-hvae": tiny_hvae}[name](degradation="blind").eval()
+    folder = model_folder(tmp_path / name, model, "Set5", "mine")
+    sets = json.loads((folder / "results.json").read_text())["sets"]
+    for report_of_set in sets.values():
+        names = list(report_of_set["scores"])
+        assert names[0] == "bicubic" and not any("projected" in each for each in names)
+        assert all("lr_psnr" not in scores for scores in report_of_set["scores"].values())
+    again = model_folder(tmp_path / "again" / name, model, "Set5", "mine")
+    assert json.loads((again / "results.json").read_text())["sets"] == sets
+    cards.write_card(folder)
+    text = (folder / "README.md").read_text()
+    assert "| answer | PSNR (dB) | SSIM | sharpness |\n" in text
+    assert "degraded as its training images were" in " ".join(text.split())
+    assert "consistent=True" not in text

@@ -22,10 +22,10 @@ from conftest import (
 from torch import Tensor, nn
 
 import hvae_sr
+from benchmarks.ablation import shown
+from benchmarks.family import TASK
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import TrainingError
-from hvae_sr.evaluation.ablation import shown
-from hvae_sr.evaluation.family import TASK
 from hvae_sr.models import SRGAN, VAE
 from hvae_sr.nn.discriminator import Adversary, Discriminator
 from hvae_sr.training.data import DeadLeaves

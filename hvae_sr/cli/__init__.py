@@ -8,10 +8,10 @@ import typer
 
 from hvae_sr.allocator import keep_freed_memory
 from hvae_sr.cli import (  # noqa: F401  (register)
+    card,
     demo,
     evaluate,
     hub,
-    release,
     sample,
     store,
     train,

@@ -1,4 +1,4 @@
-"""`hvae-sr list`, `info` and `push`: models on the shelf and on a hub."""
+"""`hvae-sr list`, `info` and `push`: bundled models and models on a hub."""
 
 import json
 from dataclasses import asdict
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 Token = Annotated[
     str | None,
-    typer.Option(help="Access token of the hub. [default: HF_TOKEN, or what you logged in with]"),
+    typer.Option(help="Access token of the hub. [default: HF_TOKEN, or that of `hf auth login`]"),
 ]
 
 
 @app.command("list")
 def list_models() -> None:
-    """The bundled models with their measured scores, as Markdown tables."""
-    from hvae_sr.evaluation.cards import tables
+    """List the bundled models with their scores, as Markdown tables."""
+    from hvae_sr.evaluation.tables import bundled_tables
     from hvae_sr.hub import bundled
     from hvae_sr.storage.cards import RESULTS
 
-    print("\n\n".join(tables()))
+    print("\n\n".join(bundled_tables()))
     others = [name for name, folder in bundled().items() if not (folder / RESULTS).is_file()]
     if others:
         print(f"\nNot evaluated yet: {', '.join(others)}")
@@ -34,33 +34,42 @@ def list_models() -> None:
 def info(
     model: Model,
     revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit of a hub's repository.")
+        str | None,
+        typer.Option(help="Branch, tag or commit of a repository. [default: main]"),
     ] = None,
     token: Token = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What is known of a model: class, parameters, scores, training, licence, size, SHA-256."""
+    """Show what is known of a model: class, size, scores, training, licence, SHA-256."""
     from hvae_sr.hub import info as look_up
 
     found = look_up(model, revision=revision, token=token)
-    print(json.dumps(asdict(found), indent=2) if as_json else _told(found))
+    print(json.dumps(asdict(found), indent=2) if as_json else _described(found))
 
 
 @app.command()
 def push(
-    folder: Annotated[str, typer.Argument(metavar="MODEL_FOLDER", help="Or a bundled name.")],
-    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Created if not there.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="A model folder, or a bundled name.")
+    ],
+    repository: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="Created if it does not exist.")
+    ],
     private: Annotated[
-        bool | None, typer.Option(help="Hide a new repository from others, or do not.")
+        bool | None,
+        typer.Option(
+            help="Whether a new repository is hidden from others. [default: as the hub does]"
+        ),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="Branch to push to, created if not there. [default: main]")
+        str | None,
+        typer.Option(help="Branch to push to, created if it does not exist. [default: main]"),
     ] = None,
-    tag: Annotated[str | None, typer.Option(help="Name this commit, such as v1.")] = None,
-    message: Annotated[str | None, typer.Option(help="Of the commit.")] = None,
+    tag: Annotated[str | None, typer.Option(help="A name for this commit, such as v1.")] = None,
+    message: Annotated[str | None, typer.Option(help="Message of the commit.")] = None,
     token: Token = None,
 ) -> None:
-    """Publish a model folder on a hub in one commit, if it loads strictly."""
+    """Publish a model folder on a hub, in one commit and only if it loads strictly."""
     from hvae_sr.hub import push as publish
 
     print(
@@ -76,7 +85,7 @@ def push(
     )
 
 
-def _told(info: "Info") -> str:
+def _described(info: "Info") -> str:
     task = f"x{info.scale}, degradation {info.degradation}" if info.degradation else "no LR input"
     lines = {
         "name": info.name,
@@ -98,7 +107,7 @@ def _told(info: "Info") -> str:
 def _trained(info: "Info") -> str:
     facts = info.training
     parts = [
-        f"{facts['images']:,} pictures seen" if "images" in facts else "",
+        f"{facts['images']:,} images seen" if "images" in facts else "",
         f"{facts['minutes']:.0f} minutes" if "minutes" in facts else "",
         f"on {facts['hardware']}" if "hardware" in facts else "",
         f"data: {facts['data']}" if "data" in facts else "",

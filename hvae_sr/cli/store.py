@@ -1,4 +1,4 @@
-"""`hvae-sr shrink`, `restore` and `codecs`: images stored coarsely, and what that is worth."""
+"""`hvae-sr shrink` and `restore`: pictures stored coarsely, and brought back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -106,17 +106,3 @@ def restore(
     print(
         f"{source}: {before:,} bytes -> {target}: {after:,} bytes, {shrunk.width}x{shrunk.height}"
     )
-
-
-@app.command()
-def codecs(
-    data: Annotated[Path, typer.Option(help="A folder of photographs.")],
-    model: ModelOption = DEFAULT_MODEL,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
-    device: Device = "cpu",
-) -> None:
-    """Compare storing coarsely with JPEG, WebP and AVIF of the whole image at equal bytes."""
-    from hvae_sr.evaluation.codecs import compare, markdown
-    from hvae_sr.hub import load
-
-    print(markdown(compare(load(model, device=device), data, limit=limit)), end="")

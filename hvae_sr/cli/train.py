@@ -12,73 +12,123 @@ from hvae_sr.cli.app import app
 from hvae_sr.errors import TrainingError
 from hvae_sr.training.recipes import PRESETS
 
+PRESET = "study-cnn-cifar10-x4"
+OF_PRESET = "[default: the preset's]"
 
-@app.command()
+
+@app.command(epilog="\b\n" + "\n  ".join(["Presets:", *PRESETS]))
 def train(
-    preset: Annotated[
-        str, typer.Option(help=f"One of: {', '.join(PRESETS)}.")
-    ] = "study-cnn-cifar10-x4",
+    preset: Annotated[str, typer.Option(help="One of those that are listed below.")] = PRESET,
     data: Annotated[
-        str, typer.Option(help="cifar10, procedural, a folder of pictures, or a .npy file.")
+        str, typer.Option(help="cifar10, procedural, a folder of images, or a .npy file.")
     ] = "procedural",
     data_root: Annotated[Path, typer.Option(help="Where torchvision keeps CIFAR-10.")] = Path(
         "data"
     ),
     lr: Annotated[
         str | None,
-        typer.Option(help="LR versions of --data: a folder with the same names, or a .npy file."),
+        typer.Option(
+            help="LR versions of --data: a folder with the same file names, or a .npy file. "
+            "[default: made by the preset's degradation]"
+        ),
     ] = None,
     targets: Annotated[
-        str | None, typer.Option(help="A teacher's answers to --lr, in the same way.")
+        str | None,
+        typer.Option(
+            help="Outputs of a teacher for --lr: a folder with the same file names, or a .npy file."
+        ),
     ] = None,
     crop: Annotated[
-        int | None, typer.Option(help="Side of crops from folders, in HR pixels.")
+        int | None,
+        typer.Option(min=1, help=f"Side of crops from folders, in HR pixels. {OF_PRESET}"),
     ] = None,
-    validation: Annotated[int | None, typer.Option(help="Pictures held out.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/PRESET.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Replaces the preset's steps.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Replaces the preset's.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Replaces the preset's.")] = None,
+    validation: Annotated[
+        int | None, typer.Option(min=1, help=f"Images held out for validation. {OF_PRESET}")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run. [default: runs/PRESET]")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help=f"Optimiser steps. {OF_PRESET}")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help=f"Images of a batch. {OF_PRESET}")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help=f"Largest learning rate. {OF_PRESET}")
+    ] = None,
     init: Annotated[
-        str | None, typer.Option(help="A trained model to start from: name, folder, owner/name.")
+        str | None,
+        typer.Option(
+            help=f"A trained model to start from: bundled name, folder or owner/name. {OF_PRESET}"
+        ),
     ] = None,
-    beta: Annotated[float | None, typer.Option(help="Final weight of the rate.")] = None,
+    beta: Annotated[
+        float | None, typer.Option(help=f"Final weight of the rate in the ELBO. {OF_PRESET}")
+    ] = None,
     kl_warmup: Annotated[
-        float | None, typer.Option(help="Share of the run by which beta has risen.")
+        float | None,
+        typer.Option(help=f"Share of the run after which beta has its final value. {OF_PRESET}"),
     ] = None,
-    free_bits: Annotated[float | None, typer.Option(help="Free bits per dim and group.")] = None,
-    mse_weight: Annotated[float | None, typer.Option(help="Weight of the MSE term.")] = None,
+    free_bits: Annotated[
+        float | None,
+        typer.Option(help=f"Bits per dimension that each latent may use at no cost. {OF_PRESET}"),
+    ] = None,
+    mse_weight: Annotated[
+        float | None,
+        typer.Option(help=f"Weight of the reconstruction's squared error. {OF_PRESET}"),
+    ] = None,
     prior_weight: Annotated[
-        float | None, typer.Option(help="Weight of the error at temperature 0.")
+        float | None,
+        typer.Option(help=f"Weight of the error of the image at temperature 0. {OF_PRESET}"),
     ] = None,
-    regression: Annotated[
-        str | None, typer.Option(help="Trained network that gives an HVAE its base picture.")
+    base_model: Annotated[
+        str | None,
+        typer.Option(
+            help="A trained deterministic model for the base image of an HVAE: bundled name, "
+            f"folder or owner/name. {OF_PRESET}"
+        ),
     ] = None,
     features: Annotated[
-        Path | None, typer.Option(help="Weights of EfficientNet-Lite0, for a loss on features.")
+        Path | None,
+        typer.Option(help="Weights of EfficientNet-Lite0: train on a loss on its features too."),
     ] = None,
     feature_weight: Annotated[
-        float | None, typer.Option(help="Weight of that loss at the end of the run.")
+        float | None,
+        typer.Option(help=f"Weight of the loss on features at the end of the run. {OF_PRESET}"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, data order and noise.")] = 0,
-    precision: Annotated[str, typer.Option(help="no, tf32, bf16 or fp16.")] = "no",
-    accumulate: Annotated[int, typer.Option(help="Batches per optimiser step.")] = 1,
-    channels_last: Annotated[bool, typer.Option(help="Channels-last memory layout.")] = False,
-    compile: Annotated[bool, typer.Option(help="Use torch.compile.")] = False,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop in time, all saved.")] = None,
-    anneal_minutes: Annotated[
-        float | None, typer.Option(help="End, annealed, after so many minutes in all.")
-    ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint.")] = False,
-    allow_changes: Annotated[
-        bool, typer.Option(help="Resume with another recipe, seed, precision or data.")
+    seed: Annotated[int, typer.Option(help="Seed of weights, data order and noise.")] = 0,
+    precision: Annotated[str, typer.Option(help="no (float32), tf32, bf16 or fp16.")] = "no",
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches per optimiser step.")] = 1,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Keep images channels-last in memory.")
     ] = False,
-    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop after so many minutes, to be resumed later. [default: no limit]"),
+    ] = None,
+    anneal_minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Let the schedules follow the clock and end after so many minutes in all. "
+            "[default: they follow the steps]"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the newest checkpoint.")
+    ] = False,
+    allow_changes: Annotated[
+        bool,
+        typer.Option(
+            "--allow-changes", help="Resume with another recipe, seed, precision or data."
+        ),
+    ] = False,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
     push_to_hub: Annotated[
-        str | None, typer.Option(help="owner/name to push to at the end.")
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="Repository to push the trained model to."),
     ] = None,
 ) -> None:
-    """Train a preset and leave a loadable model in OUT/model, curves and samples beside it."""
+    """Train a model: OUT/model can be loaded, curves and samples are beside it."""
     if preset not in PRESETS:
         raise TrainingError(f"--preset must be one of {', '.join(PRESETS)}, not {preset!r}")
     from hvae_sr.training.data import load_pictures
@@ -92,7 +142,7 @@ def train(
         "crop": crop,
         "validation": validation,
         "init": init,
-        "regression": regression,
+        "regression": base_model,
         "feature_weight": feature_weight,
     }
     recipe = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
@@ -122,8 +172,8 @@ def train(
         save_every=save_every,
         features=features,
     )
-    pictures = load_pictures(data, crop=recipe.crop, root=data_root, lr=lr, targets=targets)
-    model = Trainer(recipe, pictures, options, _command()).run()
+    images = load_pictures(data, crop=recipe.crop, root=data_root, lr=lr, targets=targets)
+    model = Trainer(recipe, images, options, _command()).run()
     if push_to_hub:
         model.push_to_hub(push_to_hub)
 

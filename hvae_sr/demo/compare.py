@@ -23,9 +23,8 @@ from hvae_sr.demo.shared import (
     stored,
 )
 from hvae_sr.errors import ImageError
-from hvae_sr.evaluation.baselines import bicubic
-from hvae_sr.evaluation.metrics import lr_psnr, score
-from hvae_sr.evaluation.report import WINDOW, cropped
+from hvae_sr.evaluation.metrics import WINDOW, lr_psnr, score
+from hvae_sr.evaluation.references import cropped
 from hvae_sr.imaging.pixels import split, to_image
 from hvae_sr.nn.resize import enlarge, quantise
 
@@ -135,7 +134,7 @@ def set_task(image: Image.Image, degradation: Degradation, reference: bool) -> T
 @torch.inference_mode()
 def answers(task: Task, models: Models) -> Iterator[Entry]:
     """Bicubic interpolation, then the best guess of each model, one at a time."""
-    yield task.entry("bicubic", bicubic(task.lr, task.degradation.scale).clamp(0, 1))
+    yield task.entry("bicubic", enlarge(task.lr, task.degradation.scale).clamp(0, 1))
     for name, model in models.items():
         start = time.perf_counter()
         answer = model.upscale(task.lr)

@@ -16,7 +16,7 @@ from hvae_sr.demo.cache import own_folder
 from hvae_sr.demo.quota import check_room
 from hvae_sr.demo.values import own
 from hvae_sr.errors import HvaeSrError, ImageError, ModelError
-from hvae_sr.evaluation import cards
+from hvae_sr.evaluation import results
 from hvae_sr.hub import bundled, load
 from hvae_sr.imaging.budget import STRANGERS
 from hvae_sr.imaging.files import open_image, save_image
@@ -70,7 +70,7 @@ def described(models: Models) -> list[tuple[str, str]]:
     choices = []
     for name, model in models.items():
         parts = [name, f"x{model.scale}"]
-        if name in folders and (scored := cards.headline(folders[name])):
+        if name in folders and (scored := results.headline(folders[name])):
             parts.append(scored)
         choices.append((" · ".join(parts), name))
     return choices

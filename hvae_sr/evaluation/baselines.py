@@ -1,7 +1,8 @@
 """What every model is compared with: interpolation, back-projection, and linear MMSE."""
 
+from collections.abc import Sequence
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hvae_sr.degradations import Degradation
@@ -9,22 +10,23 @@ from hvae_sr.nn.resize import enlarge
 
 
 class LinearMMSE:
-    """The best affine map from all values of a small LR picture to its HR picture.
+    """The best affine map from all values of a small LR image to its HR image.
 
-    Solved by least squares on training pictures; a network below it has a bug.
+    Solved by least squares on training images; a network below it has a bug.
 
     Args:
-        hr: training pictures (N, 3, H, W) in [0, 1].
+        hr: training images (N, 3, H, W) in [0, 1].
         degradation: makes their LR versions.
-        batch: pictures per accumulation step.
+        batch: images per accumulation step.
     """
 
     def __init__(self, hr: Tensor, degradation: Degradation, batch: int = 2_000):
         lr_size = 3 * (hr.shape[-2] // degradation.scale) * (hr.shape[-1] // degradation.scale) + 1
         gram = torch.zeros(lr_size, lr_size, dtype=torch.float64)
         cross = torch.zeros(lr_size, hr[0].numel(), dtype=torch.float64)
+        generator = torch.Generator().manual_seed(0)  # of degradations that draw
         for part in hr.split(batch):
-            features = _affine(degradation(part))
+            features = _affine(degradation(part, generator))
             gram += features.T @ features
             cross += features.T @ part.flatten(1).double()
         ridge = 1e-6 * gram.diagonal().mean() * torch.eye(lr_size, dtype=torch.float64)
@@ -38,29 +40,24 @@ class LinearMMSE:
         )
 
 
-def interpolations(lr: Tensor, degradation: Degradation) -> dict[str, Tensor]:
-    """Nearest, bilinear, bicubic, and bicubic made LR-consistent: each (N, 3, H, W)."""
-    scale = degradation.scale
-    pictures = {
-        mode: enlarge(lr, scale, mode).clamp(0, 1) for mode in ("nearest", "bilinear", "bicubic")
-    }
-    return {**pictures, "bicubic, projected": degradation.project(pictures["bicubic"], lr)}
+def interpolations(
+    lr: Tensor,
+    degradation: Degradation,
+    modes: Sequence[str] = ("nearest", "bilinear", "bicubic"),
+) -> dict[str, Tensor]:
+    """Interpolated images, and bicubic made LR-consistent where the degradation is linear.
 
+    Args:
+        lr: (N, 3, h, w) in [0, 1].
+        modes: of `enlarge`, `bicubic` among them.
 
-def bicubic(lr: Tensor, scale: int) -> Tensor:
-    """Bicubic enlargement as MATLAB and Pillow do it (Keys 1981, a = -0.5), not clipped.
-
-    PyTorch has that kernel in its antialiased resize only; `enlarge` uses its sharper a = -0.75,
-    which scores up to 0.3 dB better on photographs than the rows printed in papers.
+    Returns:
+        name -> (N, 3, h * scale, w * scale) in [0, 1].
     """
-    size = (lr.shape[-2] * scale, lr.shape[-1] * scale)
-    return F.interpolate(lr, size=size, mode="bicubic", antialias=True)
-
-
-def field_bicubic(lr: Tensor, degradation: Degradation) -> dict[str, Tensor]:
-    """The baseline of every table of photographs, and the same made LR-consistent."""
-    picture = bicubic(lr, degradation.scale).clamp(0, 1)
-    return {"bicubic": picture, "bicubic, projected": degradation.project(picture, lr)}
+    images = {mode: enlarge(lr, degradation.scale, mode).clamp(0, 1) for mode in modes}
+    if degradation.can_project:
+        images["bicubic, projected"] = degradation.project(images["bicubic"], lr)
+    return images
 
 
 def _affine(lr: Tensor) -> Tensor:

@@ -22,16 +22,16 @@ from hvae_sr.nn.noise import Noise
 
 @dataclass(frozen=True)
 class Bits:
-    """Means over pictures, in bits per colour value of the picture that is modelled.
+    """Means over images, in bits per colour value of the image that is modelled.
 
     Args:
         total: distortion + rate, the negative ELBO.
         distortion, rate: its two terms.
         rates: the rate of each group, coarse to fine.
-        nats_per_map: KL of each group in nats, per latent channel and picture.
+        nats_per_map: KL of each group in nats, per latent channel and image.
         importance_weighted: the bound of Burda et al. 2016, or None when it was not asked for.
         draws: posterior draws behind it.
-        units: (channels, height, width) of each group's latent; empty when pictures differ in size.
+        units: (channels, height, width) of each group's latent; empty when images differ in size.
         active: how many of them are active in each group, see `ActiveUnits`.
     """
 
@@ -48,7 +48,7 @@ class Bits:
 
 @dataclass
 class _Evidence:
-    """What the draws of one batch say, per picture and in nats.
+    """What the draws of one batch say, per image and in nats.
 
     Args:
         distortion, rates: means over draws: (N,), and (N,) for each group.
@@ -68,10 +68,10 @@ def measure(
     draws: int = 1,
     seed: int = 0,
 ) -> Bits:
-    """Evaluate the bound of a model on batches of pictures.
+    """Evaluate the bound of a model on batches of images.
 
     Args:
-        pairs: HR pictures (N, 3, H, W) in [0, 1], exactly multiples of 1 / 255, and their LR
+        pairs: HR images (N, 3, H, W) in [0, 1], exactly multiples of 1 / 255, and their LR
             versions, None for models that start from a constant.
         draws: posterior draws of the importance-weighted bound; 1 gives the ELBO alone.
         seed: of the draws.

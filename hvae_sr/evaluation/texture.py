@@ -8,10 +8,13 @@ Figures are ratios of sums over a data set, so that flat images do no harm.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from hvae_sr.evaluation.markdown import table
 
 LAGS = (1, 2, 4, 6, 8)  # pixels
 INTERVAL = 0.9  # of the samples' distribution at each pixel
@@ -82,13 +85,10 @@ class Calibration:
         self.error += float((samples.mean(dim=1) - hr).square().sum(dtype=torch.float64))
         self.covered += float(_coverage(samples, hr).sum(dtype=torch.float64))
 
-    @property
-    def mean_deviation(self) -> float:
-        """The samples' standard deviation in units of [0, 1]: mean over values, then images."""
-        return self.deviation / self.images
-
     def result(self) -> dict[str, float | None]:
-        """`std_over_rmse` (ideal 1), `coverage`, and `ideal_coverage` of so many samples.
+        """How many `samples`, and what they say.
+
+        `deviation` is their standard deviation in units of 255: mean over values, then images.
 
         `std_over_rmse` is the samples' root mean variance over the RMSE of their mean, times
         sqrt(1 + 1 / count), as the mean of a few samples errs more than that of many (Fortin et
@@ -101,6 +101,8 @@ class Calibration:
         """
         spread = math.sqrt(self.variance * (1 + 1 / self.count))
         return {
+            "samples": self.count,
+            "deviation": 255 * self.deviation / self.images,
             "std_over_rmse": spread / math.sqrt(self.error) if self.error else None,
             "coverage": self.covered / self.values,
             "ideal_coverage": INTERVAL * (self.count - 1) / (self.count + 1),
@@ -130,29 +132,29 @@ class SampleFigures:
     """Texture and calibration of a generative model over a data set.
 
     Args:
-        count: samples at T = 1 of each image.
+        count: samples of p(x | y) of each image, behind its calibration.
     """
 
     def __init__(self, count: int) -> None:
-        self.textures = {name: Texture() for name in ("original", "T = 0.8", "T = 1")}
+        self.count = count
+        self.textures: dict[str, Texture] = {}
         self.calibration = Calibration(count)
 
-    def add(self, hr: Tensor, best: Tensor, plausible: Tensor, samples: Tensor) -> None:
+    def add(self, hr: Tensor, best: Tensor, outputs: Mapping[str, Tensor], samples: Tensor) -> None:
         """One batch.
 
         Args:
-            hr, best, plausible: the originals, the answers at T = 0 and at T = 0.8, (N, 3, H, W).
-            samples: those at T = 1, (N, count, 3, H, W).
+            hr, best: the originals, and the outputs at T = 0, (N, 3, H, W).
+            outputs: by their names, those whose texture is measured, (N, any number, 3, H, W).
+            samples: of p(x | y), which needs `decode="sample"` at T = 1: (N, count, 3, H, W).
         """
-        self.textures["original"].add(hr - best)
-        self.textures["T = 0.8"].add(plausible - best)
-        self.textures["T = 1"].add(samples - best.unsqueeze(1))
+        for name, drawn in {"original": hr.unsqueeze(1), **outputs}.items():
+            self.textures.setdefault(name, Texture()).add(drawn - best.unsqueeze(1))
         self.calibration.add(samples, hr)
 
     def result(self) -> dict[str, Any]:
-        """What a report holds: `sample_deviation` in units of 255, `texture`, `calibration`."""
+        """What a report holds: `texture` and `calibration`."""
         return {
-            "sample_deviation": 255 * self.calibration.mean_deviation,
             "texture": {name: texture.result() for name, texture in self.textures.items()},
             "calibration": self.calibration.result(),
         }
@@ -162,23 +164,26 @@ def markdown(report: dict[str, Any]) -> list[str]:
     """The lines of a report's `texture` and `calibration`; none for reports without them."""
     if "texture" not in report:
         return []
-    lines = [
-        "",
-        f"| residual against T = 0 | rms (of 255) | {' | '.join(f'lag {lag}' for lag in LAGS)} |",
-        "|---" * (len(LAGS) + 2) + "|",
-    ]
+    head = ["residual against T = 0", "rms (of 255)", *(f"lag {lag}" for lag in LAGS)]
+    rows = []
     for name, texture in report["texture"].items():
         lags = [texture["autocorrelation"].get(str(lag)) for lag in LAGS]
-        cells = [f"{texture['rms']:.1f}", *("" if lag is None else f"{lag:z.2f}" for lag in lags)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        cells = ["" if lag is None else f"{lag:z.2f}" for lag in lags]
+        rows.append([name, f"{texture['rms']:.1f}", *cells])
     figures = report["calibration"]
     ratio = figures["std_over_rmse"]
-    return [
-        *lines,
-        "",
-        f"Calibration of {report['samples']} samples at T = 1: standard deviation over RMSE "
-        f"{'not defined' if ratio is None else f'{ratio:.2f}'} (ideal 1); their {INTERVAL:.0%} "
-        f"interval holds "
-        f"{figures['coverage']:.1%} of the originals' values (ideal for {report['samples']} "
-        f"samples: {figures['ideal_coverage']:.1%}).",
+    head_of_calibration = [
+        "calibration of",
+        "standard deviation (of 255)",
+        "over RMSE (ideal 1)",
+        f"in their {INTERVAL:.0%} interval",
+        f"ideal for {figures['samples']}",
     ]
+    cells = [
+        f"{figures['samples']} samples of x given y per image",
+        f"{figures['deviation']:.1f}",
+        "not defined" if ratio is None else f"{ratio:.2f}",
+        f"{figures['coverage']:.1%}",
+        f"{figures['ideal_coverage']:.1%}",
+    ]
+    return ["", table(head, rows), "", table(head_of_calibration, [cells])]

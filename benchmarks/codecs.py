@@ -1,4 +1,6 @@
-"""Storing coarsely beside JPEG, WebP and AVIF of the whole picture, at equal bytes.
+"""Compare storing coarsely with JPEG, WebP and AVIF of the whole image at equal bytes.
+
+    python -m benchmarks codecs FOLDER --model photo-cnn-x4
 
 What counts on the coarse side is the file as `hvae-sr shrink` writes it, its record of how to
 restore it included; the rivals' files hold pixels alone and get the highest quality that fits
@@ -18,8 +20,11 @@ from PIL import __version__ as pillow_version
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from benchmarks import parser
 from hvae_sr.errors import DataError
-from hvae_sr.evaluation.metrics import planes, psnr, valid_ssim
+from hvae_sr.evaluation.markdown import table
+from hvae_sr.evaluation.metrics import WINDOW, planes, psnr, valid_ssim
+from hvae_sr.hub import load
 from hvae_sr.imaging.files import encodable, open_image, save_image
 from hvae_sr.imaging.metadata import read_record
 from hvae_sr.imaging.pixels import to_image, to_tensor
@@ -29,11 +34,10 @@ from hvae_sr.training.data import read_folder
 from hvae_sr.upscaling.rescale import Shrunk, restore, shrink
 
 QUALITIES = range(1, 101)
-SSIM_WINDOW = 11
 RIVALS: dict[str, dict[str, Any]] = {
     "JPEG": {"optimize": True, "progressive": True},
     "WEBP": {"method": 6},
-    # The speed that small pictures are written with too; slower ones cost minutes a picture.
+    # The speed that small images are written with too; slower ones cost minutes an image.
     "AVIF": {"speed": 6, "max_threads": 1},
 }
 TITLES = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "AVIF": "AVIF"}
@@ -42,7 +46,7 @@ RESTORED = "small, restored by the model"
 
 @dataclass(frozen=True)
 class Setting:
-    """A codec of the small picture; PNG has no quality."""
+    """A codec of the small image; PNG has no quality."""
 
     codec: str
     quality: int | None = None
@@ -64,7 +68,7 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """One picture stored one way: file bytes, Y-PSNR in dB, SSIM of Y."""
+    """One image stored one way: file bytes, Y-PSNR in dB, SSIM of Y."""
 
     bytes: int
     psnr: float
@@ -73,17 +77,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Row:
-    """Means over pictures of one way of storing them.
+    """Means over images of one way of storing them.
 
     Args:
-        stored: codec and quality of the small picture, which set the budget of bytes.
-        method: what gave the full-size picture.
+        stored: codec and quality of the small image, which set the budget of bytes.
+        method: what gave the full-size image.
         bits_per_pixel: file bits per pixel of the original.
         psnr: of Y, in dB.
         ssim: of Y.
-        beaten: in how many pictures the model's restoration has the higher (PSNR, SSIM) than
+        beaten: in how many images the model's restoration has the higher (PSNR, SSIM) than
             this method; None for the model itself.
-        over: in how many pictures the method's smallest file exceeds the budget.
+        over: in how many images the method's smallest file exceeds the budget.
     """
 
     stored: str
@@ -103,24 +107,24 @@ class Comparison:
     scale: int
     degradation: str
     data: str
-    pictures: int
+    images: int
     encoders: str
     rows: list[Row]
 
 
 class FullSize:
-    """One picture in one codec at every quality, each encoded at most once.
+    """One image in one codec at every quality, each encoded at most once.
 
     Args:
-        picture: RGB.
+        image: RGB.
         codec: a key of `RIVALS`.
     """
 
-    def __init__(self, picture: Image.Image, codec: str):
+    def __init__(self, image: Image.Image, codec: str):
         def encode(quality: int) -> bytes:
             file = io.BytesIO()
-            with encodable(picture, f"a picture as {codec}"):
-                picture.save(file, format=codec, quality=quality, **RIVALS[codec])
+            with encodable(image, f"an image as {codec}"):
+                image.save(file, format=codec, quality=quality, **RIVALS[codec])
             return file.getvalue()
 
         self.encode: Callable[[int], bytes] = cache(encode)
@@ -157,40 +161,40 @@ def compare(
     limit: int | None = None,
     settings: tuple[Setting, ...] = SETTINGS,
 ) -> Comparison:
-    """Store every picture of a folder coarsely and in full, at equal bytes, and score both.
+    """Store every image of a folder coarsely and in full, at equal bytes, and score both.
 
-    Pictures are RGB and scored whole, borders included. The model answers at temperature 0, so
+    Images are RGB and scored whole, borders included. The model answers at temperature 0, so
     the figures repeat exactly on one machine.
 
     Args:
         model: any model with a degradation.
-        folder: pictures that were neither trained on nor selected by.
+        folder: images that were neither trained on nor selected by.
         limit: only the first so many, in the order of their paths.
-        settings: codecs of the small picture; those this Pillow cannot write are left out.
+        settings: codecs of the small image; those this Pillow cannot write are left out.
 
     Raises:
-        DataError: when the folder holds no picture, or one too small for SSIM.
-        ModelError: for a model of LR pictures.
+        DataError: when the folder holds no image, or one too small for SSIM.
+        ModelError: for a model of LR images.
     """
-    pictures = read_folder(folder)[:limit]
-    if not pictures or min(min(picture.shape[-2:]) for picture in pictures) < SSIM_WINDOW:
+    images = read_folder(folder)[:limit]
+    if not images or min(min(image.shape[-2:]) for image in images) < WINDOW:
         raise DataError(
-            f"SSIM needs at least one picture, and {SSIM_WINDOW} pixels along each side of each"
+            f"SSIM needs at least one image, and {WINDOW} pixels along each side of each"
         )
     settings = tuple(setting for setting in settings if available(setting.codec))
     rivals = tuple(codec for codec in RIVALS if available(codec))
     trials: dict[tuple[str, str], list[Trial]] = {}
-    for picture in tqdm(pictures, desc="storing", unit="picture"):
-        for stored, method, trial in _trials(picture, model, settings, rivals):
+    for image in tqdm(images, desc="storing", unit="image"):
+        for stored, method, trial in _trials(image, model, settings, rivals):
             trials.setdefault((stored, method), []).append(trial)
-    pixels = [picture[0].numel() for picture in pictures]
+    pixels = [image[0].numel() for image in images]
     assert model.degradation is not None
     return Comparison(
         model=model.name,
         scale=model.scale,
         degradation=model.degradation.name,
         data=folder.name,
-        pictures=len(pictures),
+        images=len(images),
         encoders=_encoders(rivals),
         rows=[
             _row(stored, method, found, trials[stored, RESTORED], pixels)
@@ -200,13 +204,13 @@ def compare(
 
 
 def _trials(
-    picture: Tensor,
+    pixels: Tensor,
     model: SuperResolutionModel,
     settings: tuple[Setting, ...],
     rivals: tuple[str, ...],
 ) -> Iterator[tuple[str, str, Trial]]:
-    """Every way of storing one picture (3, H, W): (setting, method, how it went)."""
-    hr = picture.float().div(255)
+    """Every way of storing one image (3, H, W): (setting, method, how it went)."""
+    hr = pixels.float().div(255)
     image = to_image(hr)
     small, shrunk = shrink(image, model)
     full = {codec: FullSize(image, codec) for codec in rivals}
@@ -272,28 +276,35 @@ def _encoders(rivals: tuple[str, ...]) -> str:
 
 def markdown(comparison: Comparison) -> str:
     """The outcome as Markdown: a statement of what was compared, and one table."""
-    count = comparison.pictures
-    lines = [
-        f"{count:,} pictures of {comparison.data}, stored by `hvae-sr shrink` for "
+    count = comparison.images
+    statement = (
+        f"{count:,} images of {comparison.data}, stored by `hvae-sr shrink` for "
         f"{comparison.model} (x{comparison.scale}, degradation `{comparison.degradation}`) and "
         "restored at temperature 0, beside full-size files of at most as many bytes, or of "
         'quality 1 where even that takes more ("above the budget"). Bytes of '
         "whole files: those of `shrink` with their record, the others pixels alone. PSNR and "
-        'SSIM of Y, borders included, averaged per picture. "Model ahead" counts pictures '
-        "where the restored one scores higher than this line's. "
-        f"{comparison.encoders}.",
-        "",
-        "| small file | picture | bits per pixel | PSNR-Y (dB) | SSIM | "
-        "model ahead: PSNR | model ahead: SSIM |",
-        "|---|---|---|---|---|---|---|",
-    ]
+        'SSIM of Y, borders included, averaged per image. "Model ahead" counts images '
+        f"where the restored one scores higher than this line's. {comparison.encoders}."
+    )
+    head = ["small file", "image", "bits per pixel", "PSNR-Y (dB)", "SSIM"]
+    head += ["model ahead: PSNR", "model ahead: SSIM"]
+    rows = []
     for row in comparison.rows:
         beaten = ("", "") if row.beaten is None else [f"{n} of {count}" for n in row.beaten]
         rate = f"{row.bits_per_pixel:.3f}"
         # A rival that cannot be as small is shown with the bytes it needs, not left out.
         rate += f" (above the budget in {row.over})" if row.over else ""
-        lines.append(
-            f"| {row.stored} | {row.method} | {rate} | {row.psnr:.2f} | {row.ssim:.4f} | "
-            f"{beaten[0]} | {beaten[1]} |"
-        )
-    return "\n".join(lines) + "\n"
+        scores = [f"{row.psnr:.2f}", f"{row.ssim:.4f}"]
+        rows.append([row.stored, row.method, rate, *scores, *beaten])
+    return f"{statement}\n\n{table(head, rows)}\n"
+
+
+def main(arguments: list[str]) -> None:
+    made = parser("codecs", __doc__)
+    made.add_argument("folder", type=Path, metavar="FOLDER", help="of photographs")
+    made.add_argument("--model", default="photo-cnn-x4", help="bundled name, folder or owner/name")
+    made.add_argument("--limit", type=int, help="only the first so many images")
+    made.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    options = made.parse_args(arguments)
+    model = load(options.model, device=options.device)
+    print(markdown(compare(model, options.folder, limit=options.limit)), end="")

@@ -1,4 +1,10 @@
-"""Speed and memory of the bundled models, as ratios within one run (machines are noisy)."""
+"""Print speed and memory of the bundled models, as ratios measured in one run.
+
+    python -m benchmarks speed
+    python -m benchmarks speed tiling speed
+
+Ratios, because machines are noisy.
+"""
 
 import resource
 import statistics
@@ -6,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from benchmarks import parser
 from hvae_sr.hub import bundled, load
 from hvae_sr.models.edsr import EDSR
 from hvae_sr.models.latent import GenerativeModel
@@ -43,17 +50,6 @@ print(time.process_time() - begin, before / 2**10, peak() / 2**10)
 """
 
 
-def main(sections: Sequence[str] = ()) -> None:
-    """Print every figure with what it is compared to.
-
-    Args:
-        sections: names from `SECTIONS`; all of them when there are none.
-    """
-    print(f"on {hardware(torch.device('cpu'))}, torch {torch.__version__}\n")
-    for name in sections or SECTIONS:
-        SECTIONS[name]()
-
-
 def imports() -> None:
     """Importing the package, and everything `load` needs, against importing torch alone."""
     base = median_seconds(lambda: _python("import torch"))
@@ -63,9 +59,9 @@ def imports() -> None:
 
 
 def tiling() -> None:
-    """Peak memory and CPU time of large pictures; CPU time, as neighbours disturb it least."""
+    """Peak memory and CPU time of large images; CPU time, as neighbours disturb it least."""
     name = PHOTO_CNN if PHOTO_CNN in bundled() else "study-cnn-cifar10-x4"
-    print(f"{name} with tiles of {TILE} LR pixels, one process per picture:")
+    print(f"{name} with tiles of {TILE} LR pixels, one process per image:")
     first: tuple[float, float] | None = None
     for side in SIDES:
         child = subprocess.run(
@@ -79,7 +75,7 @@ def tiling() -> None:
         pace, memory = seconds / megapixels, peak - before - megapixels * 12e6 / 2**20
         line = f"  {megapixels:5.1f} megapixels: {seconds:7.1f} s of CPU, {peak:6.0f} MiB at most"
         if side >= TILE:
-            # Smaller pictures are one tile and take less; from here on only the output grows.
+            # Smaller images are one tile and take less; from here on only the output grows.
             first = first or (pace, memory)
             line += (
                 f"; time per pixel x {pace / first[0]:.2f}, "
@@ -111,12 +107,12 @@ def batches() -> None:
 
 
 def upscaling(name: str) -> None:
-    """One batched call against single calls: 64 pictures, and 16 samples of one picture."""
+    """One batched call against single calls: 64 images, and 16 samples of one image."""
     model = load(name)
-    pictures = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    batched = median_seconds(lambda: model.upscale(pictures))
-    single = median_seconds(lambda: [model.upscale(one) for one in pictures.split(1)])
-    print(f"{name}: 64 pictures at once are {single / batched:.1f} x faster than 64 calls")
+    images = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    batched = median_seconds(lambda: model.upscale(images))
+    single = median_seconds(lambda: [model.upscale(one) for one in images.split(1)])
+    print(f"{name}: 64 images at once are {single / batched:.1f} x faster than 64 calls")
     if not isinstance(model, GenerativeModel):
         return
     one = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -174,3 +170,17 @@ SECTIONS: dict[str, Callable[[], None]] = {
     "batches": batches,
     "training": lambda: training_overhead("hvae-cifar10-x4"),
 }
+
+
+def main(arguments: list[str]) -> None:
+    made = parser("speed", __doc__)
+    made.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all if left out"
+    )
+    chosen = made.parse_args(arguments).sections or list(SECTIONS)
+    for name in chosen:
+        if name not in SECTIONS:
+            raise ValueError(f"{name!r} is not one of {', '.join(SECTIONS)}")
+    print(f"on {hardware(torch.device('cpu'))}, torch {torch.__version__}\n")
+    for name in chosen:
+        SECTIONS[name]()

@@ -1,4 +1,9 @@
-"""The demo under load and attack: what `hvae-sr check-demo` prints, as Markdown tables."""
+"""Start the demo and print what load, attacks and faults do to it, as Markdown tables.
+
+    python -m benchmarks check-demo --requests 200
+
+Only this machine is asked, at loopback addresses.
+"""
 
 import hashlib
 import io
@@ -10,7 +15,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,9 +28,11 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 from PIL import Image
 
+from benchmarks import parser
 from hvae_sr.demo import line, movie, prior, shared
 from hvae_sr.demo.guard import LARGEST_FILE
 from hvae_sr.demo.values import META
+from hvae_sr.evaluation.markdown import table
 from hvae_sr.hub import load
 
 PEOPLE = 16  # each with an address of its own, from 127.0.0.2 on
@@ -104,26 +111,20 @@ def report(requests: int = 200) -> str:
         head = ("asked", "answered rightly", "median", "95 of 100 within", "memory")
         besides = beside(address, folder)
         many = sessions(address, process)
-        return "\n".join(
+        return "\n\n".join(
             [
-                f"{PEOPLE} clients at once, every request in a new session, every picture new:\n",
+                f"{PEOPLE} clients at once, every request in a new session, every picture new:",
                 table(head, [crowd.row()]),
-                f"{SESSIONS} sessions that ask for a small event each: resident memory\n",
+                f"{SESSIONS} sessions that ask for a small event each: resident memory",
                 table(("before", "after"), [many]),
-                "Another client's answers while the worst upload known is refused:\n",
+                "Another client's answers while the worst upload known is refused:",
                 table(("usually", "meanwhile", "refused"), [besides]),
-                f"{len(tries)} bad inputs, and what is said to them:\n",
+                f"{len(tries)} bad inputs, and what is said to them:",
                 table(("input", "answer"), tries),
-                "Faults, and what becomes of them:\n",
+                "Faults, and what becomes of them:",
                 table(("fault", "outcome"), faults(address, process, folder)),
             ]
         )
-
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 @contextmanager
@@ -514,3 +515,14 @@ def clip(path: Path, frames: int, side: int = 32) -> Path:
             film.mux(stream.encode(frame))
         film.mux(stream.encode(None))
     return path
+
+
+def main(arguments: list[str]) -> None:
+    made = parser("check-demo", __doc__)
+    made.add_argument(
+        "--requests", type=int, default=200, help="answers over which times and memory are watched"
+    )
+    requests = made.parse_args(arguments).requests
+    if requests < 20:
+        raise ValueError(f"--requests must be at least 20, not {requests}")
+    print(report(requests))

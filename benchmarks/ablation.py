@@ -1,8 +1,12 @@
-"""Why the study's VAE went grey: its own knobs turned, then cures one at a time and together.
+"""Train variants of the study's VAE: when it goes grey, and what cures it.
 
-Every variant is trained for the same few steps by the real training loop and measured on the same
-images. A grey collapse is a decoder that shows one picture whatever it is given, so that the
-error is that of a constant and nothing of the pictures' variance is left.
+    python -m benchmarks ablation --data train.npy --test test.npy
+
+Its own knobs are turned, then cures are tried one at a time and together. Every variant is trained
+for the same few steps by the real training loop and measured on the same images; a variant that was
+trained before with the same settings is not trained again. A grey collapse is a decoder that shows
+one image whatever it is given, so that the error is that of a constant and nothing of the images'
+variance is left.
 """
 
 import json
@@ -18,16 +22,18 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
+from benchmarks import ROOT, parser
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ModelError, TrainingError
 from hvae_sr.evaluation.bounds import measure
-from hvae_sr.evaluation.report import References
-from hvae_sr.evaluation.showcase import write
+from hvae_sr.evaluation.figures import photograph, write
+from hvae_sr.evaluation.markdown import table
+from hvae_sr.evaluation.references import References, load_references
 from hvae_sr.imaging import pixels
 from hvae_sr.imaging.files import save_image
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
-from hvae_sr.training.data import Pictures
+from hvae_sr.training.data import Pictures, load_pictures
 from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import PRESETS, Recipe
 from hvae_sr.training.setup import Options, hardware
@@ -44,9 +50,9 @@ SQUARES = (
     ("coffee", 300, 220, 160),
 )
 SHOWN = len(SQUARES)
-SIDE, LABEL = 64, 330  # pixels of a picture, and of the words before its row
-AS_CONSTANT = 0.95  # share of the constant picture's error from which on nothing was learnt
-ONE_PICTURE = 0.01  # share of the variance below which all pictures are one
+SIDE, LABEL = 64, 330  # pixels of an image, and of the words before its row
+AS_CONSTANT = 0.95  # share of the constant image's error from which on nothing was learnt
+ONE_IMAGE = 0.01  # share of the variance below which all images are one
 
 # Half the preset's batch and warm-up: the shortest run that a recovered model can use.
 STUDY = replace(PRESETS["vae-study"], batch_size=32, warmup_steps=50, validation=64)
@@ -70,13 +76,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a variant came to; None where its weights or pictures were not finite.
+    """What a variant came to; None where its weights or images were not finite.
 
     Args:
-        reconstruction: mean squared error of pictures encoded and decoded, in [0, 1].
-        best_guess: the same of pictures restored from y at temperature 0.
-        kept: variance over pictures of the reconstructions, as a share of the originals'.
-        rate: KL in bits per picture.
+        reconstruction: mean squared error of images encoded and decoded, in [0, 1].
+        best_guess: the same of images restored from y at temperature 0.
+        kept: variance over images of the reconstructions, as a share of the originals'.
+        rate: KL in bits per image.
     """
 
     reconstruction: float | None
@@ -90,7 +96,7 @@ class Outcome:
             return "diverged"
         if self.reconstruction < AS_CONSTANT * constant:
             return "learns"
-        return "**grey**" if self.kept < ONE_PICTURE else "**no better than grey**"
+        return "**grey**" if self.kept < ONE_IMAGE else "**no better than grey**"
 
 
 def _study(name: str, what: str, **changes: Any) -> Variant:
@@ -148,28 +154,28 @@ class Bench:
     """What all variants share.
 
     Args:
-        pictures: to train on.
+        images: to train on.
         references: thumbnails of one size to measure on, with their name.
         steps: of each variant.
         runs: folder that keeps the outcome of each finished variant.
         seed: of weights, data order and noise.
     """
 
-    pictures: Pictures
+    images: Pictures
     references: References
     steps: int
     runs: Path
     seed: int = 0
 
     def hr(self) -> Tensor:
-        """The pictures measured on: float (N, 3, H, W) in [0, 1]."""
+        """The images measured on: float (N, 3, H, W) in [0, 1]."""
         return torch.cat(list(self.references.on(torch.device("cpu"))))
 
     def settings(self, variant: Variant) -> dict[str, Any]:
         """Everything that decides a variant's outcome, as JSON holds it."""
         return {
             "recipe": asdict(replace(variant.recipe, steps=self.steps)),
-            "data": self.pictures.describe(),
+            "data": self.images.describe(),
             "test": self.references.name,
             "pictures": self.references.count,
             "seed": self.seed,
@@ -216,19 +222,19 @@ def _trained(variant: Variant, bench: Bench, hr: Tensor) -> tuple[Outcome, Image
     with tempfile.TemporaryDirectory() as folder:
         options = Options(Path(folder), seed=bench.seed, save_every=bench.steps, quiet=True)
         try:
-            model = Trainer(recipe, bench.pictures, options, "hvae-sr ablate").run()
+            model = Trainer(recipe, bench.images, options, "ablation").run()
             assert isinstance(model, GenerativeModel)
             return examine(model.eval(), hr)
-        except (TrainingError, ModelError):  # gradients or pictures that are not finite
+        except (TrainingError, ModelError):  # gradients or images that are not finite
             return Outcome(None, None, None, None), _row(torch.zeros_like(shown(hr.shape[-1])))
 
 
 @torch.inference_mode()
 def examine(model: GenerativeModel, hr: Tensor, batch: int = 100) -> tuple[Outcome, Image.Image]:
-    """Measure a model on pictures (N, 3, H, W); also what becomes of `shown`, side by side.
+    """Measure a model on images (N, 3, H, W); also what becomes of `shown`, side by side.
 
     Raises:
-        ModelError: when its pictures are not finite.
+        ModelError: when its images are not finite.
     """
     assert model.degradation is not None
     parts = [(part, model.degradation(part)) for part in hr.split(batch)]
@@ -249,11 +255,9 @@ def examine(model: GenerativeModel, hr: Tensor, batch: int = 100) -> tuple[Outco
 
 
 def shown(side: int) -> Tensor:
-    """The pictures of the sheet, which anyone may look at: (SHOWN, 3, side, side) in [0, 1]."""
-    from skimage import data
-
+    """The images of the sheet, which anyone may look at: (SHOWN, 3, side, side) in [0, 1]."""
     squares = [
-        Image.fromarray(getattr(data, name)()).crop((left, top, left + size, top + size))
+        photograph(name).crop((left, top, left + size, top + size))
         for name, left, top, size in SQUARES
     ]
     small = [square.resize((side, side), Image.Resampling.BICUBIC) for square in squares]
@@ -261,7 +265,7 @@ def shown(side: int) -> Tensor:
 
 
 def error_of_a_constant(hr: Tensor) -> float:
-    """Mean squared error of the one colour that fits all pictures (N, 3, H, W) best."""
+    """Mean squared error of the one colour that fits all images (N, 3, H, W) best."""
     return float((hr - hr.mean(dim=(0, 2, 3), keepdim=True)).square().mean())
 
 
@@ -269,7 +273,7 @@ def page(bench: Bench, outcomes: dict[str, Outcome], command: str, sheet: str) -
     """The Markdown page of finished variants.
 
     Args:
-        sheet: the address of the picture, seen from the page.
+        sheet: the address of the image, seen from the page.
     """
     hr = bench.hr()
     constant = error_of_a_constant(hr)
@@ -282,14 +286,14 @@ def page(bench: Bench, outcomes: dict[str, Outcome], command: str, sheet: str) -
         steps=bench.steps,
         batch=STUDY.batch_size,
         warmup=STUDY.warmup_steps,
-        data=bench.pictures.describe(),
+        data=bench.images.describe(),
         count=f"{len(hr):,}",
         test=bench.references.name,
         machine=f"{hardware(torch.device('cpu'))}, torch {torch.__version__}",
         constant=f"{constant:.4f}",
         bicubic=f"{_bicubic_error(hr):.4f}",
         share=f"{1 - AS_CONSTANT:.0%}",
-        one=f"{ONE_PICTURE:.0%}",
+        one=f"{ONE_IMAGE:.0%}",
         sections="\n\n".join(sections),
         sheet=sheet,
     )
@@ -298,9 +302,9 @@ def page(bench: Bench, outcomes: dict[str, Outcome], command: str, sheet: str) -
 PAGE = """\
 # Why the study's VAE went grey
 
-Variants of the preset `vae-study`, each trained for {steps} steps of {batch} pictures (warm-up
+Variants of the preset `vae-study`, each trained for {steps} steps of {batch} images (warm-up
 {warmup}) unless the table says otherwise, on {data};
-measured on {count} pictures of {test}. Made by
+measured on {count} images of {test}. Made by
 
 ```bash
 {command}
@@ -308,8 +312,8 @@ measured on {count} pictures of {test}. Made by
 
 on {machine}.
 
-The one colour that fits all pictures best has a mean squared error of {constant}; bicubic
-enlargement of y has {bicubic}. "Kept" is the variance over pictures of the reconstructions, as a
+The one colour that fits all images best has a mean squared error of {constant}; bicubic
+enlargement of y has {bicubic}. "Kept" is the variance over images of the reconstructions, as a
 share of the originals'. A variant learns when its reconstructions are at least {share} better than
 that colour; otherwise it is grey when less than {one} of the variance is kept. T = 0 restores from
 y alone: models that do not see y encode its bicubic enlargement.
@@ -337,22 +341,18 @@ def sheet(bench: Bench, variants: Iterable[Variant]) -> Image.Image:
 
 
 def _table(variants: list[Variant], outcomes: dict[str, Outcome], constant: float) -> str:
-    lines = [
-        "| changed | MSE of reconstructions | MSE at T = 0 | kept | rate, bits per picture | |",
-        "|---|---|---|---|---|---|",
-    ]
+    head = ["changed", "MSE of reconstructions", "MSE at T = 0", "kept", "rate, bits per image", ""]
+    rows = []
     for variant in variants:
         outcome = outcomes[variant.name]
-        cells = [
-            variant.what,
+        figures = [
             _figure(outcome.reconstruction, ".4f"),
             _figure(outcome.best_guess, ".4f"),
             _figure(outcome.kept, ".1%"),
             _figure(outcome.rate, ",.0f"),
-            outcome.verdict(constant),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([variant.what, *figures, outcome.verdict(constant)])
+    return table(head, rows)
 
 
 def _figure(value: float | None, digits: str) -> str:
@@ -366,5 +366,36 @@ def _bicubic_error(hr: Tensor) -> float:
 
 
 def _row(shown: Tensor) -> Image.Image:
-    """Pictures (N, 3, H, W) side by side."""
+    """Images (N, 3, H, W) side by side."""
     return pixels.to_image(rearrange(shown, "n c h w -> c h (n w)"))
+
+
+def main(arguments: list[str]) -> None:
+    made = parser("ablation", __doc__)
+    made.add_argument("--data", required=True, help="to train on, as `hvae-sr train` takes it")
+    made.add_argument("--test", required=True, help="cifar10 (test split) or a .npy file")
+    made.add_argument("--data-root", type=Path, default=Path("data"), help="for CIFAR-10")
+    made.add_argument("--steps", type=int, default=150, help="of each variant")
+    made.add_argument("--limit", type=int, default=1_000, help="first test images to measure on")
+    made.add_argument(
+        "--runs", type=Path, default=Path("runs/ablation"), help="keeps finished variants"
+    )
+    made.add_argument(
+        "--out", type=Path, default=ROOT / "docs" / "ablation", help="OUT.md and OUT.png"
+    )
+    options = made.parse_args(arguments)
+    variants = [variant for part in VARIANTS.values() for variant in part]
+    bench = Bench(
+        load_pictures(options.data, root=options.data_root),
+        load_references(options.test, 4, space="rgb", limit=options.limit, root=options.data_root),
+        options.steps,
+        options.runs,
+    )
+    outcomes = run(bench, variants)
+    sources = f"--data {Path(options.data).name} --test {Path(options.test).name}"
+    settings = f"--steps {options.steps} --limit {options.limit}"
+    drawn = options.out.with_suffix(".png")
+    save_image(sheet(bench, variants), drawn)
+    text = page(bench, outcomes, f"python -m benchmarks ablation {sources} {settings}", drawn.name)
+    options.out.with_suffix(".md").write_text(text)
+    print(options.out.with_suffix(".md"))
