@@ -19,8 +19,8 @@ from torch import Tensor, nn
 import hvae_sr
 from hvae_sr.errors import ModelError
 from hvae_sr.models import NVAE
-from hvae_sr.models.nvae import REACH, Cells, SqueezeExcite
 from hvae_sr.nn.distributions import bits_per_dim
+from hvae_sr.nn.excited import REACH, Cells, SqueezeExcite
 from hvae_sr.nn.flows import Flow, FlowedGaussian
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
 from hvae_sr.nn.noise import Noise

@@ -36,17 +36,17 @@ HR pixels into channels, `finish_blocks` are the post-processing. The code's gam
 over the latents of its resolution; here, as its authors explain it, it is that of z_l.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
 from hvae_sr.models.pyramid import Pyramid, pyramid, shown
 from hvae_sr.nn.distributions import MixtureOfLogistics, bits_per_dim, likelihood_head
+from hvae_sr.nn.excited import Cells
 from hvae_sr.nn.flows import Flow, FlowedGaussian
 from hvae_sr.nn.latents import (
     STD_FLOOR,
@@ -57,119 +57,17 @@ from hvae_sr.nn.latents import (
     softplus,
 )
 from hvae_sr.nn.layers import (
-    BorderConv2d,
-    Cell,
     CellKind,
-    bordered,
     conv1x1,
     conv3x3,
-    downsample,
     scaled,
     space_to_depth,
     start_narrow,
-    upsample,
-    within,
 )
 from hvae_sr.nn.spectral import SpectralNorms
 from hvae_sr.nn.starts import FromConstant, FromLR
 
-REACH = 2  # radius, in pixels, of depthwise convolutions and of what SE averages over
 LEAST = 0.01  # nats that every latent counts as spending when rates are balanced
-
-
-class SqueezeExcite(nn.Module):
-    """Each channel times what its surroundings ask for (Hu et al. 2018): (N, C, H, W) -> same.
-
-    The squeeze averages over a neighbourhood, not the image: else a tile would not look as it
-    does in the whole, nor a photograph as the thumbnails of training (Chu et al. 2022, "TLC").
-    """
-
-    def __init__(self, channels: int):
-        super().__init__()
-        hidden = max(channels // 16, 4)
-        self.squeeze = conv1x1(channels, hidden)
-        self.excite = nn.Sequential(nn.SiLU(), conv1x1(hidden, channels, "relu"))
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Averaging after the linear squeeze gives the same as before it, on fewer channels.
-        around = F.avg_pool2d(bordered(self.squeeze(x), REACH), 2 * REACH + 1, stride=1)
-        return x * self.excite(around).sigmoid()
-
-
-class Depthwise5x5(BorderConv2d):
-    """Each channel alone. In channels-last layout, whose gradient CPUs compute twice as fast."""
-
-    def __init__(self, channels: int):
-        super().__init__(channels, channels, 2 * REACH + 1, groups=channels)
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
-        assert self.bias is not None
-        nn.init.zeros_(self.bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.contiguous(memory_format=torch.channels_last))
-
-
-class ResidualCell(nn.Module):
-    """skip(x) + scale SE(body(x))."""
-
-    def __init__(self, body: Cell, outputs: int, skip: nn.Module, scale: float):
-        super().__init__()
-        self.body, self.skip, self.excite = body, skip, SqueezeExcite(outputs)
-        self.scale = scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + self.scale * self.excite(self.body(x))
-
-
-@dataclass(frozen=True)
-class Cells:
-    """How the cells of a network are built.
-
-    Args:
-        expansion: channels of a decoder cell's middle, for each that goes in.
-        scale: of a cell's branch.
-    """
-
-    expansion: int
-    scale: float
-
-    def encoder(self, inputs: int, outputs: int, factor: int = 1) -> ResidualCell:
-        """The encoder's cell, which makes maps `factor` times coarser along each side."""
-        body = Cell(
-            nn.SiLU(),
-            conv3x3(inputs, outputs, "relu", stride=factor),
-            nn.SiLU(),
-            conv3x3(outputs, outputs, "relu"),
-        )
-        skip: list[nn.Module] = []
-        if factor > 1:
-            skip = [nn.SiLU(), downsample(inputs, outputs, factor)]
-        return ResidualCell(body, outputs, nn.Sequential(*skip), self.scale)
-
-    def decoder(self, inputs: int, outputs: int, factor: int = 1) -> ResidualCell:
-        """The decoder's cell, which makes maps `factor` times finer along each side."""
-        wide = self.expansion * inputs
-        finer: list[nn.Module] = []
-        skip: list[nn.Module] = []
-        if factor > 1:
-            finer, skip = [nn.Upsample(scale_factor=factor)], [upsample(inputs, outputs, factor)]
-        body = Cell(
-            conv1x1(inputs, wide),
-            nn.SiLU(),
-            *finer,
-            Depthwise5x5(wide),
-            nn.SiLU(),
-            conv1x1(wide, outputs, "relu"),
-        )
-        return ResidualCell(body, outputs, nn.Sequential(*skip), self.scale)
-
-    def of_encoder(self, width: int, count: int) -> nn.Sequential:
-        within("blocks", count)
-        return nn.Sequential(*[self.encoder(width, width) for _ in range(count)])
-
-    def of_decoder(self, width: int, count: int) -> nn.Sequential:
-        within("blocks", count)
-        return nn.Sequential(*[self.decoder(width, width) for _ in range(count)])
 
 
 class Encoder(nn.Module):
@@ -359,7 +257,7 @@ class NVAE(GenerativeModel):
             estimated from the draws.
         spectral_weight: lambda of the spectral regularisation, in nats per image as in the paper;
             0 leaves it out.
-        spectral_start: lambda where beta is 0; left out, `spectral_weight` holds throughout.
+        spectral_start: lambda where beta is 0; left out (or 0), `spectral_weight` holds throughout.
         mixtures: logistics per pixel of the likelihood.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.
@@ -373,29 +271,28 @@ class NVAE(GenerativeModel):
     def __init__(
         self,
         scale: int = 4,
-        widths: list[int] = [64, 64],  # noqa: B006
-        groups: list[int] = [0, 6],  # noqa: B006
-        blocks: list[int] = [0, 2],  # noqa: B006
-        latent: int = 8,
+        widths: list[Channels] = [64, 64],  # noqa: B006
+        groups: list[Depth] = [0, 6],  # noqa: B006
+        blocks: list[Depth] = [0, 2],  # noqa: B006
+        latent: Channels = 8,
         start: str = "lr",
-        stem: int = 1,
-        start_blocks: int = 2,
-        finish_blocks: int = 1,
-        expansion: int = 6,
+        stem: Count = 1,
+        start_blocks: Depth = 2,
+        finish_blocks: Depth = 1,
+        expansion: Count = 6,
         cell_scale: float = 0.1,
-        flows: int = 0,
+        flows: Depth = 0,
         spectral_weight: float = 0.01,
         spectral_start: float | None = None,
-        mixtures: int = 5,
-        degradation: str = "gaussian",
-        lr_prior: dict[str, Any] | None = None,
+        mixtures: Count = 5,
+        degradation: DegradationConfig = "gaussian",
+        lr_prior: ModelConfig | None = None,
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
         shape = pyramid(scale, start, widths, groups, blocks, stem)
         if not any(groups):
             raise ValueError("groups: NVAE needs at least one latent")
-        within("flows", flows)
         self.levels, self.reduction = shape.levels, shape.reduction
         self.is_conditional = start == "lr"
         self.start = (
