@@ -30,8 +30,8 @@ from hvae_sr.imaging.metadata import read_record
 from hvae_sr.imaging.pixels import to_image, to_tensor
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge
+from hvae_sr.rescale import Shrunk, restore, shrink
 from hvae_sr.training.data import read_folder
-from hvae_sr.upscaling.rescale import Shrunk, restore, shrink
 
 QUALITIES = range(1, 101)
 RIVALS: dict[str, dict[str, Any]] = {

@@ -23,12 +23,12 @@ from hvae_sr.imaging.files import file_record
 from hvae_sr.imaging.metadata import parse_record
 from hvae_sr.imaging.pixels import to_image
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.rescale import restore_file, shrink_file
 from hvae_sr.upscaling import UpscaleOptions, Upscaler
 from hvae_sr.upscaling.folders import upscale_folder
 from hvae_sr.upscaling.images import upscale_file
 from hvae_sr.upscaling.options import LARGEST_SEED, SEVERAL
 from hvae_sr.upscaling.records import describe
-from hvae_sr.upscaling.rescale import restore_file, shrink_file
 from hvae_sr.upscaling.video import upscale_movie
 
 DRAWN = UpscaleOptions(temperature=1.0, decode="sample", consistent=True, tile=64, dtype="bfloat16")

@@ -16,8 +16,7 @@ from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ImageError, ModelError
 from hvae_sr.imaging.files import LARGEST_FILE, open_image, read_record, save_image
 from hvae_sr.imaging.pixels import to_image, to_tensor
-from hvae_sr.upscaling import UpscaleOptions, Upscaler
-from hvae_sr.upscaling.rescale import (
+from hvae_sr.rescale import (
     Shrunk,
     restore,
     restore_file,
@@ -25,6 +24,7 @@ from hvae_sr.upscaling.rescale import (
     shrink,
     shrink_file,
 )
+from hvae_sr.upscaling import UpscaleOptions, Upscaler
 
 SIZES = [(1, 1), (5, 7), (33, 21), (24, 12)]
 NAMES = ["area", "bicubic", "gaussian", "gaussian_corner"]

@@ -38,7 +38,7 @@ def shrink(
     """Store an image coarsely: small, and with a note of how to restore it."""
     from hvae_sr.errors import ImageError
     from hvae_sr.hub import load
-    from hvae_sr.upscaling.rescale import shrink_file
+    from hvae_sr.rescale import shrink_file
 
     if target is not None and kind is not None:
         raise ImageError("give OUTPUT or --format, not both: OUTPUT's suffix is the format")
@@ -79,8 +79,8 @@ def restore(
 ) -> None:
     """Bring an image made by `shrink` back, at the exact size of its original."""
     from hvae_sr.hub import load
+    from hvae_sr.rescale import restore_file
     from hvae_sr.upscaling import UpscaleOptions
-    from hvae_sr.upscaling.rescale import restore_file
 
     options = UpscaleOptions().changed(
         {

@@ -218,7 +218,7 @@ class SuperResolutionModel(Pretrained):
         Raises:
             ValueError, ImageError, ModelError: as `Upscaler` does.
         """
-        from hvae_sr.upscaling import Upscaler  # upwards: only this line needs the room above
+        from hvae_sr.upscaling import Upscaler  # which reads images: models do without until here
 
         outputs = Upscaler(self).images(
             image, num_samples=num_samples, generator=generator, **options

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from hvae_sr.errors import MovieError
 from hvae_sr.imaging.video.reading import Facts, Frame
-from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.upscaling.options import UpscaleOptions
 from hvae_sr.upscaling.sizes import fitted, passes
 from hvae_sr.upscaling.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from hvae_sr.models.base import SuperResolutionModel
 
 LARGEST_RESULT = 2**27  # pixels of an upscaled frame: x2 of 8K
 LONGEST_SIDE = 2**14  # what the encoders take
@@ -32,7 +34,7 @@ class Enlarger:
 
     def __init__(
         self,
-        model: SuperResolutionModel,
+        model: "SuperResolutionModel",
         facts: Facts,
         options: UpscaleOptions,
         progress: Callable[[int, int | None], None] | None,

@@ -17,10 +17,10 @@ from hvae_sr.imaging.files import ensure_writable, open_image, save_image
 from hvae_sr.imaging.formats import check_target, to_supported_mode
 from hvae_sr.imaging.metadata import read_record
 from hvae_sr.models.base import SuperResolutionModel
+from hvae_sr.rescale.shrinking import degradation_of, padded
+from hvae_sr.rescale.shrunk import Shrunk
 from hvae_sr.upscaling.options import UpscaleOptions
 from hvae_sr.upscaling.records import describe
-from hvae_sr.upscaling.rescale.shrinking import degradation_of, padded
-from hvae_sr.upscaling.rescale.shrunk import Shrunk
 from hvae_sr.upscaling.upscaler import Upscaler
 
 # Turns of the projection of odd sizes. Noise, the worst image, needs at most 8 of them, save for

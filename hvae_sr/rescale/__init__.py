@@ -3,8 +3,8 @@
 Shrinking is the model's own degradation, so what the model sees again is what it was trained on.
 """
 
-from hvae_sr.upscaling.rescale.restoring import restore, restore_file
-from hvae_sr.upscaling.rescale.shrinking import shrink, shrink_file
-from hvae_sr.upscaling.rescale.shrunk import Shrunk
+from hvae_sr.rescale.restoring import restore, restore_file
+from hvae_sr.rescale.shrinking import shrink, shrink_file
+from hvae_sr.rescale.shrunk import Shrunk
 
 __all__ = ["Shrunk", "restore", "restore_file", "shrink", "shrink_file"]

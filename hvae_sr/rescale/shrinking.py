@@ -14,7 +14,7 @@ from hvae_sr.imaging import pixels
 from hvae_sr.imaging.files import ensure_writable, open_image, save_image
 from hvae_sr.imaging.formats import check_target
 from hvae_sr.models.base import SuperResolutionModel
-from hvae_sr.upscaling.rescale.shrunk import Shrunk
+from hvae_sr.rescale.shrunk import Shrunk
 from hvae_sr.version import __version__
 
 CODECS = ("PNG", "WEBP", "AVIF")  # formats that hold a record, transparency, and few bytes
