@@ -36,7 +36,7 @@ def main(
         bool, typer.Option("--mcp", help="Serve the actions as tools for MCP clients too.")
     ] = False,
 ) -> None:
-    """Upscale pictures and movies and draw new pictures in the browser."""
+    """Upscale images and movies and draw unconditional samples in the browser."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an end that cleans up
     try:
         from hvae_sr.demo import launch  # gradio is slow to import: `--help` does without

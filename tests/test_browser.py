@@ -215,13 +215,13 @@ def test_deterministic_model_hides_what_it_does_not_use(page: sync_api.Page) -> 
     sync_api.expect(page.get_by_text("This model has one answer").first).to_be_visible()
 
 
-def test_example_fills_the_picture(page: sync_api.Page) -> None:
+def test_example_fills_the_image(page: sync_api.Page) -> None:
     page.locator("button.gallery-item").first.click()
-    assert natural_width(page.get_by_alt_text("The picture to enlarge")) == 96
+    assert natural_width(page.get_by_alt_text("The image to enlarge")) == 96
 
 
 def test_prior_samples(page: sync_api.Page) -> None:
-    page.get_by_role("tab", name="Prior samples").click()
+    page.get_by_role("tab", name="Samples").click()
     page.get_by_role("button", name="Draw samples").click()
     thumbnails = page.get_by_role("button", name="Thumbnail")
     sync_api.expect(thumbnails).to_have_count(16)
@@ -277,7 +277,7 @@ def test_broken_movie_gets_a_sentence(page: sync_api.Page, tmp_path: Path) -> No
 
 def test_a_cancelled_movie_lets_the_next_one_through(page: sync_api.Page, tmp_path: Path) -> None:
     press_upscale_movie(page, clip(tmp_path / "long.mp4", 240, 96, 64))
-    page.get_by_text("of 240").wait_for()
+    page.get_by_text("/240 frames").wait_for()
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_text("Cancelled.").wait_for()
     press_upscale_movie(page, clip(tmp_path / "short.mp4", 2))
@@ -302,8 +302,8 @@ def test_levels_of_a_photograph(page: sync_api.Page, photograph: Path) -> None:
     page.get_by_role("option", name="photo-hvae").first.click()
     panel.get_by_role("button", name="Redraw the levels").click()
     toast = page.get_by_test_id("toast-body")
-    toast.filter(has_text="only enlarges: give it a picture").wait_for()
-    panel.get_by_role("button", name="Levels of your own picture").click()
+    toast.filter(has_text="only enlarges: give it an image").wait_for()
+    panel.get_by_role("button", name="Levels of your own image").click()
     panel.get_by_role("button", name="Example: coffee").press("Enter")
     panel.get_by_role("button", name="Remove Image").click()
     panel.locator("input[type=file]").set_input_files(photograph)
@@ -313,7 +313,7 @@ def test_levels_of_a_photograph(page: sync_api.Page, photograph: Path) -> None:
 
 
 def test_interpolation(page: sync_api.Page) -> None:
-    page.get_by_role("tab", name="Prior samples").click()
+    page.get_by_role("tab", name="Samples").click()
     page.get_by_role("spinbutton", name="Steps").fill("4")
     page.get_by_role("button", name="Interpolate").click()
     assert natural_width(page.get_by_alt_text("A strip of samples")) == 4 * 128 + 3 * 8

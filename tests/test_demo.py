@@ -18,7 +18,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from hvae_sr import GenerativeModel, __version__, load
-from hvae_sr.demo import shared, spread
+from hvae_sr.demo import catalogue, uncertainty, values
 from hvae_sr.demo.examples import SIDE, photographs
 from hvae_sr.hub import bundled
 from hvae_sr.imaging import pixels
@@ -38,7 +38,7 @@ def upscale(client: Client) -> Upscale:
 
 @pytest.fixture(scope="module")
 def deterministic() -> str:
-    models = shared.shelf()
+    models = catalogue.bundled_models()
     return next(name for name, model in models.items() if not isinstance(model, GenerativeModel))
 
 
@@ -98,14 +98,14 @@ def test_before_and_after_are_of_equal_size(
 def test_downloads_record_how_they_were_made(upscale: Upscale, small: Path) -> None:
     choices = {"num_samples": 2, "temperature": 0.8, "seed": 7, "consistent": True}
     (before, _), _, several, *_, download = upscale(small, **choices)
-    model = load(shared.FIRST)
+    model = load(catalogue.FIRST)
     settings = Settings(samples=2, temperature=0.8, seed=7, consistent=True)
     samples = [Path(each["image"]) for each in several]
     # the command line takes them for its own, so `hvae-sr upscale` would make them again
     assert made_so(small, samples, model, settings) == samples
     record = file_record(Path(download))
     assert record is not None
-    assert (record["model"], record["revision"]) == (shared.FIRST, model.revision)
+    assert (record["model"], record["revision"]) == (catalogue.FIRST, model.revision)
     assert (record["scale"], record["sample"], record["version"]) == (4, 1, __version__)
     assert file_record(Path(before)) is None
 
@@ -146,7 +146,7 @@ def test_files_of_the_server_stay_there(client: Client, small: Path) -> None:
     # gradio_client would upload the file: this asks for one that lies outside the upload folder
     address = f"{client.src}gradio_api/call/upscale"
     stolen = {"path": str(small), "meta": {"_type": "gradio.FileData"}}
-    model = next(iter(shared.shelf()))
+    model = next(iter(catalogue.bundled_models()))
     event = httpx.post(address, json={"data": [stolen, model, 1, 0, 0, False]}).json()["event_id"]
     said = httpx.get(f"{address}/{event}", timeout=30).text
     assert said.startswith("event: error")
@@ -218,44 +218,46 @@ def test_public_endpoints_are_documented(client: Client) -> None:
     actions = {"/upscale", "/compare", "/movie", "/sample", "/levels", "/interpolate"}
     assert set(endpoints) == actions
     names = [each["parameter_name"] for each in endpoints["/upscale"]["parameters"]]
-    assert names == ["picture", "model", "num_samples", "temperature", "seed", "consistent"]
+    assert names == ["image", "model", "num_samples", "temperature", "seed", "consistent"]
 
 
 def test_menus_say_what_models_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scored, unscored = tmp_path / "scored", tmp_path / "unscored"
     unscored.mkdir()
     shutil.copytree(bundled()["photo-cnn-x4"], scored)
-    monkeypatch.setattr(shared, "bundled", lambda: {"scored": scored, "unscored": unscored})
+    monkeypatch.setattr(catalogue, "bundled", lambda: {"scored": scored, "unscored": unscored})
     model = tiny_cnn(scale=2)
-    labels = [label for label, _ in shared.described(dict.fromkeys(["scored", "unscored"], model))]
+    labels = [
+        label for label, _ in catalogue.described(dict.fromkeys(["scored", "unscored"], model))
+    ]
     assert labels[1] == "unscored · x2"
     assert re.fullmatch(r"scored · x2 · Set5 3[01]\.\d\d dB", labels[0])
 
 
 def test_study_model_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "bundled", lambda: {"hvae": Path(), "vae-study": Path()})
-    monkeypatch.setattr(shared, "load", lambda name: name)
-    assert shared.shelf() == {"hvae": "hvae"}
+    monkeypatch.setattr(catalogue, "bundled", lambda: {"hvae": Path(), "vae-study": Path()})
+    monkeypatch.setattr(catalogue, "load", lambda name: name)
+    assert catalogue.bundled_models() == {"hvae": "hvae"}
 
 
 def test_nothing_bundled_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "bundled", dict)
-    with pytest.raises(shared.ModelError, match="no model is bundled"):
-        shared.shelf()
+    monkeypatch.setattr(catalogue, "bundled", dict)
+    with pytest.raises(catalogue.ModelError, match="no model is bundled"):
+        catalogue.bundled_models()
 
 
 def test_deviation_and_its_colours() -> None:
     std = torch.tensor([0.0, 3.0, 4.0]).div(255).view(1, 3, 1, 1).expand(1, 3, 2, 3)
-    values = spread.deviation(std)
+    values = uncertainty.pixel_std(std)
     assert values.shape == (2, 3)
     assert values == pytest.approx((25 / 3) ** 0.5, abs=1e-4)
-    colours = np.asarray(spread.coloured(np.array([[0.0, 5.0, 9.0]]), top=5.0))
-    assert tuple(colours[0, 0]) == spread.STOPS[0]
-    assert tuple(colours[0, 1]) == tuple(colours[0, 2]) == spread.STOPS[-1]
+    colours = np.asarray(uncertainty.coloured(np.array([[0.0, 5.0, 9.0]]), top=5.0))
+    assert tuple(colours[0, 0]) == uncertainty.STOPS[0]
+    assert tuple(colours[0, 1]) == tuple(colours[0, 2]) == uncertainty.STOPS[-1]
 
 
 def test_messages_are_no_markup() -> None:
-    with pytest.raises(shared.gr.Error) as caught, shared.readable():
+    with pytest.raises(values.gr.Error) as caught, values.readable():
         raise ValueError("<img src=x> is damaged")
     assert caught.value.message == "&lt;img src=x&gt; is damaged"
 

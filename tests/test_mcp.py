@@ -27,7 +27,7 @@ MODEL = "photo-cnn-x2"
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "shelf", lambda: {MODEL: load(MODEL)})
+        patch.setattr(demo, "bundled_models", lambda: {MODEL: load(MODEL)})
         blocks = demo.launch(port=free_port(), mcp=True, block=False)
     yield blocks.local_url
     blocks.close()
@@ -66,7 +66,7 @@ def test_every_action_is_a_documented_tool(address: str) -> None:
 
 @pytest.mark.parametrize("progress", [None, heard])
 def test_a_picture_goes_through_a_tool(address: str, progress: Any) -> None:
-    arguments = {"picture": data_url(check.picture(1)), "model": MODEL}
+    arguments = {"image": data_url(check.picture(1)), "model": MODEL}
     result = in_session(
         address, lambda s: s.call_tool("upscale", arguments, progress_callback=progress)
     )
@@ -80,7 +80,7 @@ def test_a_picture_goes_through_a_tool(address: str, progress: Any) -> None:
 
 
 def test_tools_refuse_in_a_sentence(address: str) -> None:
-    arguments = {"picture": "https://example.org/a.png", "model": MODEL}
+    arguments = {"image": "https://example.org/a.png", "model": MODEL}
     result = in_session(address, lambda s: s.call_tool("upscale", arguments))
     assert result.isError and "not fetched from other servers" in str(result.content)
 

@@ -22,7 +22,7 @@ from hvae_sr.demo.values import DISK_FULL, FILE, explained
 API = "/gradio_api"
 LARGEST_FILE = 32 * 2**20  # bytes
 LARGEST_CALL = 2**16  # bytes of a request that uploads nothing
-UPLOADS = (f"{API}/upload", f"{API}/mcp")  # MCP clients send pictures inside their calls
+UPLOADS = (f"{API}/upload", f"{API}/mcp")  # MCP clients send images inside their calls
 CHUNK_TIME = 30.0  # seconds to wait for more of a body
 BODY_TIME = 600.0  # seconds for all of it
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

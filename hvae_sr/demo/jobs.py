@@ -1,6 +1,6 @@
 """Work that can be stopped: when nobody waits for it, or when it takes too long.
 
-A model asks between its layers whether to go on, so that large pictures end between two tiles and
+A model asks between its layers whether to go on, so that large images end between two tiles and
 everything else within one pass.
 """
 
@@ -19,8 +19,8 @@ from hvae_sr.models.latent import GenerativeModel
 
 LEAST_TIME = 60.0  # seconds that any job has
 SLACK = 3  # by how much longer than measured a job may take, on a machine that is busy
-PROBE = 32  # side in pixels of the picture that models are measured on
-SAMPLE = PROBE**2  # pixels that a picture drawn from nothing counts as
+PROBE = 32  # side in pixels of the image that models are measured on
+SAMPLE = PROBE**2  # pixels that an unconditional sample counts as
 PROBES = 2  # of which the faster one counts
 
 UNHEARD = "nobody waited for this answer, so it was stopped: ask again, and stay connected"

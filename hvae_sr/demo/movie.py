@@ -1,24 +1,17 @@
 """The tab "Movie": a short clip in, the same clip with larger frames and its own sound out."""
 
-import contextvars
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
 
 from hvae_sr.demo import jobs
-from hvae_sr.demo.shared import (
-    LARGEST_WORK,
-    Models,
-    menu,
-    new_folder,
-    readable,
-    uploaded_path,
-)
+from hvae_sr.demo.catalogue import Models, upscalers
+from hvae_sr.demo.components import model_menu, movie_box
+from hvae_sr.demo.files import LARGEST_WORK, new_folder
+from hvae_sr.demo.tab import QUIET, Tab, run
+from hvae_sr.demo.values import readable
 from hvae_sr.errors import MovieError
 from hvae_sr.imaging.video import reading, writing
 from hvae_sr.models.base import SuperResolutionModel
@@ -35,12 +28,6 @@ LIMITS = (
     "ten seconds of 400 x 300, for example. Sound and subtitles are copied."
 )
 CANCELLED = "<p>Cancelled.</p>"
-
-Report = Callable[[int, int | None], None]
-
-
-class _StoppedError(Exception):
-    """Nobody waits for this movie any more."""
 
 
 def checked(path: str | None) -> tuple[Path, reading.Facts]:
@@ -74,133 +61,114 @@ def suffix_for(clip: Path) -> str:
     return PREFERRED if PREFERRED in suffixes or not suffixes else suffixes[0]
 
 
-def enlarged(clip: Path, target: Path, model: SuperResolutionModel) -> Iterator[int]:
-    """Write `target` in a thread of its own, yielding the number of frames done after each.
+def enlarge_movie(
+    clip: Path, target: Path, model: SuperResolutionModel, report: Callable[[int, int | None], None]
+) -> None:
+    """Write `target`, in an empty folder that goes with it where the work fails or is stopped.
 
-    Closing the iterator ends the work at its next frame and leaves nothing behind, not even the
-    folder of `target`, which must be empty.
+    Args:
+        report: called after each frame with the frames done and how many there are, or None.
 
     Raises:
         HvaeSrError: see `upscale_movie`.
     """
-    stop = threading.Event()
 
-    def work(report: Report) -> None:
-        try:
-            upscale_movie(clip, target, model, progress=report)
-        except BaseException:
-            target.parent.rmdir()  # `upscale_movie` has removed what it began in it
-            raise
-
-    reports: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-
-    def report(done: int, total: int | None) -> None:
-        if stop.is_set():
-            raise _StoppedError
+    def progress(done: int, total: int | None) -> None:
         jobs.check()
         if done > MOST_FRAMES:  # the packets promised fewer
             raise MovieError(f"{clip.name} has more frames than the {MOST_FRAMES} the demo takes")
-        reports.put(done)
+        report(done, total)
 
-    pool = ThreadPoolExecutor(1, thread_name_prefix="movie of the demo")
-    # In this context, so that the work knows its job and ends with it.
-    done = pool.submit(contextvars.copy_context().run, work, report)
-    done.add_done_callback(lambda _: reports.put(None))
     try:
-        yield from iter(reports.get, None)
-        done.result()
-    finally:
-        stop.set()
-        pool.shutdown(wait=False)  # gradio closes iterators on its event loop, which must not wait
+        upscale_movie(clip, target, model, progress=progress)
+    except BaseException:
+        target.parent.rmdir()  # `upscale_movie` has removed what it began in it
+        raise
 
 
-def tab(models: Models) -> None:
-    """Lay out the tab and connect it; inside `gr.Blocks`."""
-    models = dict(sorted(models.items(), key=lambda item: isinstance(item[1], GenerativeModel)))
+class MovieTab(Tab[SuperResolutionModel]):
+    """Enlarges every frame of a short movie."""
 
-    def movie(clip: str | None, model: str) -> Iterator[tuple]:
+    title = "Movie"
+    id = "movie"
+
+    def suitable(self, models: Models) -> dict[str, SuperResolutionModel]:
+        fast_first = sorted(models.items(), key=lambda item: isinstance(item[1], GenerativeModel))
+        return upscalers(dict(fast_first))
+
+    def movie(
+        self,
+        movie: str | None,
+        model: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
+    ) -> tuple[str, str, str]:
         """Enlarge every frame of a short movie; its sound and subtitles are copied.
 
         Args:
-            clip: MP4, MKV, MOV, WebM or another common format; at most 250 frames and 33554432
+            movie: MP4, MKV, MOV, WebM or another common format; at most 250 frames and 33554432
                 pixels in all of them together.
             model: a name from the menu.
+            progress: filled in by gradio.
 
         Returns:
             the movie, in MP4, or in Matroska where MP4 cannot hold its streams
-            how far the work is, and at its end the size, frames and time, as HTML
+            its size, frames and time, as HTML
             the movie again, to download
         """
         start = time.perf_counter()
         with readable():
-            source, facts = checked(clip)
-            chosen = models[model]
-            name = f"{source.stem}-x{chosen.scale}{suffix_for(source)}"
-            target = new_folder(box) / name
+            source, facts = checked(movie)
+            chosen = self.models[model]
+            target = new_folder() / f"{source.stem}-x{chosen.scale}{suffix_for(source)}"
             frames = facts.frames or MOST_FRAMES
             jobs.allow({chosen: frames * facts.width * facts.height})
-            for done in enlarged(source, target, chosen):
-                yield gr.skip(), _bar(done, facts.frames), gr.skip()
+            done = 0
+
+            def report(number: int, total: int | None) -> None:
+                nonlocal done
+                done = number
+                progress((number, total), desc="Upscaling", unit="frames")
+
+            enlarge_movie(source, target, chosen, report)
         size = f"{facts.width * chosen.scale} x {facts.height * chosen.scale}"
-        seconds = time.perf_counter() - start
-        said = f"<p><b>{size}</b> from {facts.width} x {facts.height} · {done} frames"
-        yield str(target), f"{said} · {seconds:.1f} s</p>", str(target)
+        said = (
+            f"<p><b>{size}</b> from {facts.width} x {facts.height} · {done} frames · "
+            f"{time.perf_counter() - start:.1f} s</p>"
+        )
+        return str(target), said, str(target)
 
-    with gr.Tab("Movie", id="movie", elem_id="tab-movie"), gr.Row():
-        with gr.Column(scale=2, min_width=320):
-            box = gr.Video(
-                sources=["upload"], buttons=[], height=256, label="Movie", elem_id="clip"
-            )
-            box.preprocess = uploaded_path
-            name = menu(models, FIRST)
-            gr.Markdown(LIMITS, elem_classes="note")
-            with gr.Row():
-                button = gr.Button("Upscale the movie", variant="primary", size="lg")
-                cancel = gr.Button("Cancel", size="lg")
-            # Beside the progress, whose last frame may arrive after the cancellation.
-            cancelled = gr.HTML(label="Whether the movie was cancelled", elem_classes="note")
-        with gr.Column(scale=3, min_width=320):
-            result = gr.Video(
-                interactive=False,
-                buttons=["download"],
-                height=480,
-                label="The movie, enlarged",
-                elem_id="film",
-            )
-            said = gr.HTML(label="Progress, then size and time", elem_classes="figures")
-            download = gr.DownloadButton("Download the movie", interactive=False, size="md")
+    def lay_out(self) -> None:
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                self.clip = movie_box()
+                self.model = model_menu(self.models, FIRST)
+                gr.Markdown(LIMITS, elem_classes="note")
+                with gr.Row():
+                    self.button = gr.Button("Upscale the movie", variant="primary", size="lg")
+                    self.cancel = gr.Button("Cancel", size="lg")
+                self.cancelled = gr.HTML(
+                    label="Whether the movie was cancelled", elem_classes="note"
+                )
+            with gr.Column(scale=3, min_width=320):
+                self.result = gr.Video(
+                    interactive=False,
+                    buttons=["download"],
+                    height=480,
+                    label="The movie, enlarged",
+                    elem_id="film",
+                )
+                self.figures = gr.HTML(label="Size and time", elem_classes="figures")
+                self.file = gr.DownloadButton("Download the movie", interactive=False, size="md")
 
-    # In the browser alone: an answer of the server could arrive after that of "Cancel".
-    button.click(None, None, cancelled, js="() => ''", api_visibility="private")
-    running = button.click(
-        movie,
-        [box, name],
-        [result, said, download],
-        api_name="movie",
-        concurrency_id="movie",  # pictures need not wait for a movie
-        show_progress_on=said,
-        scroll_to_output=True,
-    )
-    running.success(
-        lambda: gr.update(interactive=True),
-        None,
-        download,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    cancel.click(
-        lambda: CANCELLED,
-        None,
-        cancelled,
-        cancels=running,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-
-
-def _bar(done: int, frames: int | None) -> str:
-    of = f" of {frames}" if frames else ""
-    share = f'value="{done}" max="{frames}"' if frames else ""
-    return f'<label class="frames">Frame {done}{of} <progress {share}></progress></label>'
+    def connect(self) -> None:
+        # In the browser alone: an answer of the server could arrive after that of "Cancel".
+        self.button.click(None, None, self.cancelled, js="() => ''", api_visibility="private")
+        running = run(
+            self.button,
+            self.movie,
+            [self.clip, self.model],
+            [self.result, self.figures, self.file],
+            api_name="movie",
+            lane="movie",  # images need not wait for a movie
+        )
+        self.cancel.click(lambda: CANCELLED, None, self.cancelled, cancels=running, **QUIET)

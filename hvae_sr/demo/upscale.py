@@ -1,4 +1,4 @@
-"""The tab "Upscale": one picture in, one or several larger ones out."""
+"""The tab "Upscale": one image in, one or several larger ones out."""
 
 import time
 from collections.abc import Sequence
@@ -9,19 +9,18 @@ import gradio as gr
 from gradio.utils import LRUCache
 from PIL import Image
 
-from hvae_sr.demo import examples, jobs, spread
-from hvae_sr.demo.shared import (
-    Models,
-    checked_seed,
-    menu,
-    picture_box,
-    read_picture,
-    readable,
+from hvae_sr.demo import examples, jobs, uncertainty
+from hvae_sr.demo.catalogue import Models, upscalers
+from hvae_sr.demo.components import (
+    count_slider,
+    image_box,
+    model_menu,
     seed_box,
-    stored,
     temperature_slider,
 )
-from hvae_sr.demo.values import checked_index, refusal
+from hvae_sr.demo.files import read_image, stored
+from hvae_sr.demo.tab import QUIET, Tab, run
+from hvae_sr.demo.values import checked_index, checked_seed, readable, refusal
 from hvae_sr.imaging import pixels
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
@@ -34,10 +33,8 @@ MOST_KEPT = 256  # sessions in which another sample can be chosen: a few kB each
 DOT = " · "  # between two figures
 
 TEMPERATURE_INFO = "0: the single best guess. 0.8: plausible detail. 1: latents at full scale."
-CONSISTENT_INFO = "Adjusts the answer so that, shrunk again, it gives back your picture."
-LR_PSNR_INFO = (
-    "LR-PSNR compares your picture with the answer shrunk again: from 45 dB on they agree."
-)
+CONSISTENT_INFO = "Adjusts the answer so that, shrunk again, it gives back your image."
+LR_PSNR_INFO = "LR-PSNR compares your image with the answer shrunk again: from 45 dB on they agree."
 ONE_SAMPLE = "The uncertainty map needs several samples: ask for at least 2, above temperature 0."
 IDENTICAL = "At temperature 0 all samples are identical: raise it to see where they differ."
 DETERMINISTIC = "This model has one answer: it has no temperature, no samples and no uncertainty."
@@ -57,22 +54,36 @@ class Shown:
     files: tuple[str, ...]
     figures: tuple[str, ...]
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether all its files are still there."""
+        return all(Path(each).is_file() for each in (self.before, *self.files))
+
 
 def bicubic(image: Image.Image, scale: int) -> Image.Image:
-    """The picture enlarged by interpolation, its alpha, greyness and depth kept."""
+    """The image enlarged by interpolation, its alpha, greyness and depth kept."""
     lr, rest = pixels.split(image)
     return pixels.join(enlarge(lr, scale)[0].clamp(0, 1), pixels.enlarged(rest, scale))
 
 
-def tab(models: Models) -> None:
-    """Lay out the tab and connect it; inside `gr.Blocks`."""
-    models = {name: model for name, model in models.items() if model.degradation is not None}
-    # On the server, so that no path which a browser names is ever given back. Not gr.State: MCP
-    # clients of actions that return one get an error.
-    kept: LRUCache[str | None, Shown] = LRUCache(MOST_KEPT)
+class UpscaleTab(Tab[SuperResolutionModel]):
+    """Enlarges one image."""
+
+    title = "Upscale"
+    id = "upscale"
+
+    def __init__(self, models: Models):
+        super().__init__(models)
+        # On the server, so that no path which a browser names is ever given back. Not gr.State:
+        # MCP clients of actions that return one get an error.
+        self.kept: LRUCache[str | None, Shown] = LRUCache(MOST_KEPT)
+
+    def suitable(self, models: Models) -> dict[str, SuperResolutionModel]:
+        return upscalers(models)
 
     def upscale(
-        picture: str | None,
+        self,
+        image: str | None,
         model: str,
         num_samples: int,
         temperature: float,
@@ -81,15 +92,15 @@ def tab(models: Models) -> None:
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
     ) -> tuple[tuple[str, str], str, list[tuple[str, str]], Image.Image | None, str, str]:
-        """Enlarge a picture; answers keep its alpha, greyness and 16-bit depth.
+        """Enlarge an image; answers keep its alpha, greyness and 16-bit depth.
 
         Args:
-            picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM; pixels x samples at most 262144.
+            image: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM; pixels x samples at most 262144.
             model: a name from the menu.
             num_samples: how many answers, 1 to 16; 1 for a deterministic model.
             temperature: 0 the best guess, 1 latents at full scale, at most 1.2; 0 for such a model.
             seed: makes the samples repeatable.
-            consistent: project the answers onto pictures that shrink to the input.
+            consistent: project the answers onto images that shrink to the input.
             request, progress: filled in by gradio.
 
         Returns:
@@ -101,16 +112,16 @@ def tab(models: Models) -> None:
             the first answer as a PNG file, which records how it was made
         """
         with readable():
-            chosen = models[model]
+            chosen = self.models[model]
             _check_choices(model, chosen, num_samples, temperature)
             settings = Settings(num_samples, temperature, checked_seed(seed), consistent)
-            image = read_picture(picture, num_samples)
-            jobs.allow({chosen: image.width * image.height * num_samples})
-            file = Path(str(picture))
+            given = read_image(image, num_samples)
+            jobs.allow({chosen: given.width * given.height * num_samples})
+            file = Path(str(image))
             progress(0.1, desc="Upscaling")
             start = time.perf_counter()
             found = Upscaler(chosen)(
-                image,
+                given,
                 num_samples=num_samples,
                 temperature=temperature,
                 seed=settings.seed,
@@ -118,132 +129,128 @@ def tab(models: Models) -> None:
             )
             seconds = time.perf_counter() - start
             progress(0.9, desc="Saving")
-            heatmap, legend = _uncertainty(chosen, found)
+            std_map, legend = _uncertainty(chosen, found)
             before, *after = stored(
-                [bicubic(image, chosen.scale), *found.images],
+                [bicubic(given, chosen.scale), *found.images],
                 _names(file.stem, chosen.scale, num_samples),
-                box,
                 [None, *records(file, chosen, settings)],
             )
         captions = _captions(found)
         several = list(zip(after, captions, strict=True)) if num_samples > 1 else []
         figures = [_figures(chosen, found, captions, n, seconds) for n in range(num_samples)]
-        kept[request.session_hash] = Shown(before, tuple(after), tuple(figures))
-        return (before, after[0]), figures[0], several, heatmap, legend, after[0]
+        self.kept[request.session_hash] = Shown(before, tuple(after), tuple(figures))
+        return (before, after[0]), figures[0], several, std_map, legend, after[0]
 
-    with gr.Tab("Upscale", id="upscale", elem_id="tab-upscale"), gr.Row():
-        with gr.Column(scale=2, min_width=320):
-            box = picture_box()
-            examples.offer(box)
-            name = menu(models)
-            with gr.Group() as choices:
-                temperature = temperature_slider(0, TEMPERATURE_INFO)
-                num_samples = gr.Slider(
-                    1,
-                    MOST_SAMPLES,
-                    value=1,
-                    step=1,
-                    precision=0,
-                    label="Number of samples",
-                    info="Several samples show what the picture leaves open.",
-                )
-                seed = seed_box()
-            deterministic = gr.Markdown(DETERMINISTIC, visible=False, elem_classes="note")
-            consistent = gr.Checkbox(label="LR-consistent", info=CONSISTENT_INFO)
-            button = gr.Button("Upscale", variant="primary", size="lg")
-        with gr.Column(scale=3, min_width=320):
-            slider = gr.ImageSlider(
-                format="png",
-                type="filepath",
-                image_mode=None,
-                interactive=False,
-                buttons=["fullscreen"],
-                max_height=640,
-                label="Left: bicubic. Right: the model",
-                elem_id="answer",
-            )
-            figures = gr.Markdown(label="Size, LR-PSNR, time and seed", elem_classes="figures")
-            gr.Markdown(LR_PSNR_INFO, elem_classes="note")
-            download = gr.DownloadButton("Download the PNG", interactive=False, size="md")
-            with gr.Column(visible=False) as several:
-                gallery = gr.Gallery(
-                    format="png",
-                    type="filepath",
-                    columns=4,
-                    height="auto",
-                    object_fit="contain",
-                    buttons=[],
-                    allow_preview=False,
-                    interactive=False,
-                    label="Samples, with their LR-PSNR: choose one to compare and download it",
-                    elem_classes="pairs",
-                )
-                heatmap = gr.Image(
-                    format="png",
-                    interactive=False,
-                    buttons=["download", "fullscreen"],
-                    label="Uncertainty: standard deviation over the samples",
-                    alt_text="Map of the standard deviation of each pixel over the samples",
-                    elem_classes="below",
-                )
-            legend = gr.HTML(_note(ONE_SAMPLE), label="Scale of the map")
-
-    def show_choices(model: str) -> list[dict]:
-        generative = isinstance(models[model], GenerativeModel)
-        return [
+    def show_choices(self, model: str) -> tuple[dict, dict, dict, dict]:
+        """What of temperature, samples and seed a model has, and a note where it has none."""
+        generative = isinstance(self.models[model], GenerativeModel)
+        return (
             gr.update(visible=generative),
             gr.update() if generative else gr.update(value=0),
             gr.update() if generative else gr.update(value=1),
             gr.update(visible=not generative),
-        ]
+        )
 
-    def show_several(request: gr.Request) -> list[dict]:
-        shown = kept.get(request.session_hash)
-        return [
-            gr.update(visible=shown is not None and len(shown.files) > 1),
-            gr.update(selected_index=0),
-            gr.update(interactive=True),
-        ]
+    def show_samples(self, request: gr.Request) -> tuple[dict, dict]:
+        """The samples of this session's answer, where there are several; the first is chosen."""
+        shown = self.kept.get(request.session_hash)
+        several = shown is not None and len(shown.files) > 1
+        return gr.update(visible=several), gr.update(selected_index=0)
 
-    def show_sample(request: gr.Request, chosen: gr.SelectData) -> tuple[tuple[str, str], str, str]:
-        shown = kept.get(request.session_hash)
-        if shown is None or not all(Path(each).is_file() for each in (shown.before, *shown.files)):
-            raise refusal("these samples are no longer kept: upscale the picture again")
+    def show_sample(
+        self, request: gr.Request, chosen: gr.SelectData
+    ) -> tuple[tuple[str, str], str, str]:
+        """Another sample of this session's answer.
+
+        Raises:
+            gr.Error: when it is no longer kept, or there is no such sample.
+        """
+        shown = self.kept.get(request.session_hash)
+        if shown is None or not shown.is_kept:
+            raise refusal("these samples are no longer kept: upscale the image again")
         index = checked_index(chosen.index, len(shown.files))
         return (shown.before, shown.files[index]), shown.figures[index], shown.files[index]
 
-    name.change(
-        show_choices,
-        name,
-        [choices, temperature, num_samples, deterministic],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    button.click(
-        upscale,
-        [box, name, num_samples, temperature, seed, consistent],
-        [slider, figures, gallery, heatmap, legend, download],
-        api_name="upscale",
-        concurrency_id="model",
-        show_progress_on=slider,
-        scroll_to_output=True,
-    ).success(
-        show_several,
-        None,
-        [several, gallery, download],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    gallery.select(
-        show_sample,
-        None,
-        [slider, figures, download],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    def lay_out(self) -> None:
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                self._lay_out_choices()
+            with gr.Column(scale=3, min_width=320):
+                self._lay_out_answer()
+
+    def _lay_out_choices(self) -> None:
+        self.image = image_box()
+        examples.offer(self.image)
+        self.model = model_menu(self.models)
+        with gr.Group() as self.choices:
+            self.temperature = temperature_slider(0, TEMPERATURE_INFO)
+            info = "Several samples show what the image leaves open."
+            self.num_samples = count_slider(1, MOST_SAMPLES, 1, "Number of samples", info)
+            self.seed = seed_box()
+        self.deterministic = gr.Markdown(DETERMINISTIC, visible=False, elem_classes="note")
+        self.consistent = gr.Checkbox(label="LR-consistent", info=CONSISTENT_INFO)
+        self.button = gr.Button("Upscale", variant="primary", size="lg")
+
+    def _lay_out_answer(self) -> None:
+        self.answer = gr.ImageSlider(
+            format="png",
+            type="filepath",
+            image_mode=None,
+            interactive=False,
+            buttons=["fullscreen"],
+            max_height=640,
+            label="Left: bicubic. Right: the model",
+            elem_id="answer",
+        )
+        self.figures = gr.Markdown(label="Size, LR-PSNR, time and seed", elem_classes="figures")
+        gr.Markdown(LR_PSNR_INFO, elem_classes="note")
+        self.file = gr.DownloadButton("Download the PNG", interactive=False, size="md")
+        with gr.Column(visible=False) as self.several:
+            self.gallery = gr.Gallery(
+                format="png",
+                type="filepath",
+                columns=4,
+                height="auto",
+                object_fit="contain",
+                buttons=[],
+                allow_preview=False,
+                interactive=False,
+                label="Samples, with their LR-PSNR: choose one to compare and download it",
+                elem_classes="pairs",
+            )
+            self.std_map = gr.Image(
+                format="png",
+                interactive=False,
+                buttons=["download", "fullscreen"],
+                label="Uncertainty: standard deviation over the samples",
+                alt_text="Map of the standard deviation of each pixel over the samples",
+                elem_classes="below",
+            )
+        self.legend = gr.HTML(_note(ONE_SAMPLE), label="Scale of the map")
+
+    def connect(self) -> None:
+        self.model.change(
+            self.show_choices,
+            self.model,
+            [self.choices, self.temperature, self.num_samples, self.deterministic],
+            **QUIET,
+        )
+        running = run(
+            self.button,
+            self.upscale,
+            [
+                self.image,
+                self.model,
+                self.num_samples,
+                self.temperature,
+                self.seed,
+                self.consistent,
+            ],
+            [self.answer, self.figures, self.gallery, self.std_map, self.legend, self.file],
+            api_name="upscale",
+        )
+        running.success(self.show_samples, None, [self.several, self.gallery], **QUIET)
+        self.gallery.select(self.show_sample, None, [self.answer, self.figures, self.file], **QUIET)
 
 
 def _check_choices(
@@ -263,9 +270,9 @@ def _uncertainty(
         return None, _note(ONE_SAMPLE)
     if found.temperature == 0:
         return None, _note(IDENTICAL)
-    values = spread.deviation(found.std)
+    values = uncertainty.pixel_std(found.std)
     top = max(float(values.max()), 1.0)  # below one grey level there is nothing to see
-    return spread.coloured(values, top), spread.legend(top, len(found.images))
+    return uncertainty.coloured(values, top), uncertainty.legend(top, len(found.images))
 
 
 def _note(sentence: str) -> str:

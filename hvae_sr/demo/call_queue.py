@@ -1,4 +1,4 @@
-"""The line of those who wait: nobody holds many places, and who has left loses theirs.
+"""The queue of calls: no client has many in it, and calls that nobody listens to are given up.
 
 gradio runs every call to its end, whether or not anybody listens, and takes any number of them
 from anyone until its queue is full for all.
@@ -46,11 +46,11 @@ class Mailbox(asyncio.Queue[Any]):
         return 0.0 if self._listeners else time.monotonic() - self.heard
 
 
-class Line(Queue):
+class CallQueue(Queue):
     """gradio's queue, with at most `MOST_OPEN` calls of a client, and only for those who listen."""
 
     @classmethod
-    def like(cls, queue: Queue) -> "Line":
+    def like(cls, queue: Queue) -> "CallQueue":
         """A new one with the settings of another queue."""
         return cls(
             live_updates=queue.live_updates,
