@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import Nearest, free_port
 from PIL import Image
+from test_demo import REST
 from torch import Tensor
 
 from hvae_sr import demo
@@ -79,7 +80,7 @@ def until(true: Callable[[], Any], seconds: float = 30) -> None:
 
 
 def arguments(path: str, model: str) -> dict[str, Any]:
-    return {"data": [check.named(path), model, 1, 0, 0, False]}
+    return {"data": [check.named(path), model, *REST]}
 
 
 @pytest.fixture

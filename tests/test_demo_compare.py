@@ -13,7 +13,7 @@ from skimage import data
 
 from hvae_sr import load
 from hvae_sr.degradations import get_degradation
-from hvae_sr.demo import catalogue, compare, files
+from hvae_sr.demo import catalogue, compare
 from hvae_sr.evaluation.report import References, evaluate
 from hvae_sr.imaging.pixels import to_image, to_tensor
 
@@ -102,17 +102,9 @@ def test_what_cannot_be_compared_is_refused(ask: Compare, small: Path, tmp_path:
     Image.new("RGB", (60, 19)).save(tmp_path / "in.png")
     message = refusal(lambda: ask(tmp_path / "in.png", models=[PHOTO], reference=True))
     assert "60x19" in message and "at least 20 pixels" in message
-    Image.new("L", (400, 400)).save(tmp_path / "in.png")
+    Image.new("L", (1100, 1000)).save(tmp_path / "in.png")
     message = refusal(lambda: ask(tmp_path / "in.png", models=[PHOTO, SMALL]))
-    assert "at most 131072 pixels (362x362)" in message
-
-
-def test_references_may_be_as_large_as_what_is_made_of_them(tmp_path: Path) -> None:
-    side = int((files.LARGEST_WORK / 2) ** 0.5)
-    Image.new("L", (4 * side, 4 * side)).save(tmp_path / "in.png")
-    assert files.read_image(str(tmp_path / "in.png"), 2, shrink=4).size == (4 * side, 4 * side)
-    with pytest.raises(files.PictureError, match="shrink it"):
-        files.read_image(str(tmp_path / "in.png"), 2, shrink=2)
+    assert "the image is 1100x1000" in message and "at most 1.0 are taken" in message
 
 
 def test_the_endpoint_is_documented(client: Client) -> None:

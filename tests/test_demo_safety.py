@@ -180,7 +180,7 @@ def test_uploads_and_answers_are_deleted_after_an_hour(
     client.predict(handle_file(tmp_path / "in.png"), api_name="/upscale")
     young = Path(upload(address, "young.png", b"young"))
     before = {file for file in cache.own_folder().rglob("*") if file.is_file()}
-    answers = {file for file in before if file.name == "in-x4.png"}
+    answers = {file for file in before if file.name == "in-photo-cnn-x4.png"}
     assert answers and path in before
     long_ago = time.time() - cache.AGE - 1
     for file in before - {young}:

@@ -166,5 +166,8 @@ def _prepare_mcp() -> None:
         raise HvaeSrError('MCP needs an extra: pip install "hvae-sr[mcp]"')
     import gradio.mcp
 
+    from hvae_sr.demo.tools import Tools
+
     # It has read gradio's own folder when gradio was imported.
     gradio.mcp.DEFAULT_TEMP_DIR = str(own_folder())
+    gradio.mcp.GradioMCPServer = Tools

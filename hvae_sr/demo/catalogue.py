@@ -12,14 +12,16 @@ from hvae_sr.hub import bundled, load
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 
-FIRST = "photo-hvae-x4"  # what menus start with where they have it
+FIRST = "photo-cnn-x4"  # what menus start with where they have it: cheap, and the best at T = 0
+PHOTOGRAPHS = "photo-"  # what the names of models for photographs begin with
+THUMBNAILS = "-cifar10-"  # what those of models for images of 32 pixels a side hold
 NOT_SHOWN = ("vae-study",)  # a documented failure: its place is the tables
 
 Models = Mapping[str, SuperResolutionModel]
 
 
 def bundled_models() -> dict[str, SuperResolutionModel]:
-    """Name -> model, for every bundled model that the demo shows.
+    """Name -> model, for every bundled model that the demo shows; those for photographs first.
 
     Raises:
         ModelError: when there is none, or one is damaged.
@@ -27,6 +29,7 @@ def bundled_models() -> dict[str, SuperResolutionModel]:
     names = [name for name in bundled() if name not in NOT_SHOWN]
     if not names:
         raise ModelError("no model is bundled with this copy of hvae_sr: install the released one")
+    names.sort(key=lambda name: not name.startswith(PHOTOGRAPHS))
     return {name: load(name) for name in names}
 
 
@@ -59,15 +62,21 @@ def samplers(models: Models) -> dict[str, GenerativeModel]:
 
 
 def described(models: Models) -> list[tuple[str, str]]:
-    """(what a menu says, name) of each model: scale, and PSNR where it was measured."""
+    """(what a menu says, name) of each model: what for, scale, and PSNR where it was measured."""
     folders = bundled()
     choices = []
     for name, model in models.items():
-        parts = [name, f"x{model.scale}"]
+        parts = [name, *_purpose(name), f"x{model.scale}"]
         if name in folders and (scored := cards.headline(folders[name])):
             parts.append(scored)
         choices.append((" · ".join(parts), name))
     return choices
+
+
+def _purpose(name: str) -> list[str]:
+    if name.startswith(PHOTOGRAPHS):
+        return ["photographs"]
+    return ["thumbnails"] if THUMBNAILS in name else []
 
 
 def first(models: Models, wanted: str = FIRST) -> str:

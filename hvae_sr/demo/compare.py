@@ -12,11 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_sr.degradations import Degradation
-from hvae_sr.demo import examples, jobs
+from hvae_sr.demo import examples, jobs, limits
 from hvae_sr.demo.catalogue import Models, described, first, upscalers
 from hvae_sr.demo.components import image_box
 from hvae_sr.demo.files import read_image, stored
-from hvae_sr.demo.tab import Tab
+from hvae_sr.demo.limits import megapixels
+from hvae_sr.demo.progress import Steps
+from hvae_sr.demo.tab import QUIET, Action, Tab, documented
 from hvae_sr.demo.values import readable
 from hvae_sr.errors import PictureError
 from hvae_sr.evaluation.baselines import bicubic
@@ -162,6 +164,7 @@ class CompareTab(Tab[SuperResolutionModel]):
     def suitable(self, models: Models) -> dict[str, SuperResolutionModel]:
         return upscalers(models)
 
+    @documented
     def compare(
         self,
         image: str | None,
@@ -172,8 +175,8 @@ class CompareTab(Tab[SuperResolutionModel]):
         """Enlarge an image with several models, and score them when it is a reference.
 
         Args:
-            image: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM; its colours are used. Pixels x models
-                at most 262144; of a reference scale^2 as many, by the smallest scale chosen.
+            image: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM; its colours are used. How large it may
+                be follows from the models, and the page says it.
             models: names of models.
             reference: the image is the truth: shrink it first, restore it, score it.
             progress: filled in by gradio.
@@ -186,23 +189,43 @@ class CompareTab(Tab[SuperResolutionModel]):
             if not models:
                 raise ValueError("no model is chosen: choose at least one to compare")
             chosen = {name: self.models[name] for name in models}
-            shrink = min(model.scale for model in chosen.values()) if reference else 1
-            given = read_image(image, len(models), shrink)
-            pixels = given.width * given.height // shrink**2
-            jobs.allow(dict.fromkeys(chosen.values(), pixels))
+            given = read_image(image)
+            limits.check(given.size, self._largest(models, reference), "choose fewer models")
             tasks = self._tasks(chosen, given, reference)
             shown = [("reference", given)] if reference else []
             found: list[Entry] = []
-            for task, members in tasks:
-                shown.append(task.input)
-                for entry in answers(task, members):
-                    found.append(entry)
-                    shown.append((entry.caption, entry.image))
-                    progress((len(found), len(models) + len(tasks)), unit="images")
+            steps = Steps(progress, "Upscaling", "images")
+            with jobs.turn(
+                {
+                    each: task.lr.shape[-2] * task.lr.shape[-1]
+                    for task, members in tasks
+                    for each in members.values()
+                }
+            ):
+                for task, members in tasks:
+                    shown.append(task.input)
+                    for entry in answers(task, members):
+                        found.append(entry)
+                        shown.append((entry.caption, entry.image))
+                        steps(len(found), len(models) + len(tasks))
             captions, images = zip(*shown, strict=True)
             stem = Path(str(image)).stem
             paths = stored(images, [f"{stem}-{n}.png" for n in range(1, len(images) + 1)])
         return list(zip(paths, captions, strict=True)), table(found)
+
+    def show_limit(self, models: list[str], reference: bool) -> str:
+        """The largest image that is taken, in words."""
+        if not models:
+            return "Choose at least one model."
+        most = self._largest(models, reference)
+        side = int(most**0.5)
+        return f"Up to {megapixels(most)} megapixels with these models, such as {side} x {side}."
+
+    def _largest(self, models: list[str], reference: bool) -> int:
+        """Pixels of the largest image that these models take, each at its own scale."""
+        chosen = [self.models[name] for name in models]
+        work = [limits.Work(each, shrink=each.scale if reference else 1) for each in chosen]
+        return limits.largest(work, limits.LARGEST_SHOWN)
 
     @staticmethod
     def _tasks(models: Models, image: Image.Image, reference: bool) -> list[tuple[Task, Models]]:
@@ -217,16 +240,19 @@ class CompareTab(Tab[SuperResolutionModel]):
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 self.image = image_box()
+                self.limit = gr.Markdown(elem_classes="note")
+                self.action = Action.laid_out("Compare")
                 examples.offer(self.image)
                 self.reference = gr.Checkbox(label=REFERENCE, info=REFERENCE_INFO)
                 task = self.models[first(self.models)].degradation
+                same = [name for name, each in self.models.items() if each.degradation == task]
                 self.chosen = gr.CheckboxGroup(
                     described(self.models),
-                    value=[name for name, each in self.models.items() if each.degradation == task],
+                    value=same,
                     label="Models",
                     elem_classes="column",
                 )
-                self.button = gr.Button("Compare", variant="primary", size="lg")
+                self.limit.value = self.show_limit(same, False)
             with gr.Column(scale=3, min_width=320):
                 self.gallery = gr.Gallery(
                     format="png",
@@ -247,12 +273,10 @@ class CompareTab(Tab[SuperResolutionModel]):
                 gr.Markdown(CONVENTIONS, elem_classes="note")
 
     def connect(self) -> None:
-        self.button.click(
+        self.chosen.change(self.show_limit, [self.chosen, self.reference], self.limit, **QUIET)
+        self.reference.change(self.show_limit, [self.chosen, self.reference], self.limit, **QUIET)
+        self.action.run(
             self.compare,
             [self.image, self.chosen, self.reference],
             [self.gallery, self.scores],
-            api_name="compare",
-            concurrency_id="model",
-            show_progress_on=self.gallery,
-            scroll_to_output=True,
         )

@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from hvae_sr.demo.catalogue import FIRST, Models, described, first
+from hvae_sr.demo.output import FORMATS, QUALITY, SIZES
 from hvae_sr.demo.values import LARGEST_SEED, own
 
 LARGEST_TEMPERATURE = 1.2
@@ -40,6 +41,27 @@ def seed_box(value: int = 0, label: str = "Seed") -> gr.Number:
     )
     another.click(None, outputs=seed, js=RANDOM_SEED)
     return seed
+
+
+def format_menu() -> gr.Radio:
+    """What answers are saved as."""
+    return gr.Radio(list(FORMATS), value="PNG", label="File format")
+
+
+def quality_slider() -> gr.Slider:
+    """Of lossy formats, so not seen at first."""
+    return gr.Slider(1, 100, value=QUALITY, step=1, precision=0, label="Quality", visible=False)
+
+
+def size_menu() -> gr.Dropdown:
+    """How large answers are; other sizes can be typed."""
+    return gr.Dropdown(
+        SIZES,
+        value="model",
+        label="Size",
+        info="Or type a factor, such as 2.5x, or a size to fit into, such as 1600x1200.",
+        allow_custom_value=True,
+    )
 
 
 def image_box() -> gr.Image:

@@ -6,52 +6,41 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from PIL.ExifTags import Base
 
 from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
+from hvae_sr.demo.limits import LARGEST_INPUT
 from hvae_sr.demo.quota import check_room
 from hvae_sr.errors import PictureError
+from hvae_sr.imaging import pixels
 from hvae_sr.imaging.budget import STRANGERS
 from hvae_sr.imaging.files import open_picture, save_picture
+from hvae_sr.imaging.metadata import readable_exif
 
-LARGEST_WORK = 2**18  # LR pixels x samples of one answer: the process then needs some 4 GiB
-LARGEST_SIDE = 4096  # LR pixels: four times this is as wide as browsers draw reliably
+BYTES = 3  # of a pixel in a file, at most, as good as always
 
 
-def read_image(path: str | None, answers: int, shrink: int = 1) -> Image.Image:
-    """The uploaded image, if `answers` to it are within the demo's limits.
-
-    Args:
-        path: where the upload lies.
-        answers: how many enlarged images are asked for.
-        shrink: by how much the image's sides shrink before a model sees it.
+def read_image(path: str | None) -> Image.Image:
+    """The uploaded image, upright, whatever it costs to enlarge it: see `limits.check`.
 
     Raises:
-        PictureError: for no image, no longer an image, a broken one or one too large.
+        PictureError: for no image, no longer an image, a broken one or one too large to be read.
     """
     if not path or not Path(path).is_file():
         raise PictureError("there is no image: choose one first, or upload it again")
-    image = open_picture(path, largest=LARGEST_WORK * shrink**2, budget=STRANGERS)
-    width, height = image.size
-    if max(width, height) > LARGEST_SIDE * shrink:
-        raise PictureError(
-            f"the image is {width}x{height}: the demo takes at most {LARGEST_SIDE * shrink} "
-            "pixels along a side, so crop or shrink it"
-        )
-    allowed = LARGEST_WORK // answers * shrink**2
-    if width * height > allowed:
-        raise PictureError(
-            f"{answers} answers to a {width}x{height} image are too much for the demo: shrink "
-            f"it to at most {allowed} pixels ({int(allowed**0.5)}x{int(allowed**0.5)}), or ask "
-            "for fewer"
-        )
-    return image
+    image = open_picture(path, largest=LARGEST_INPUT, budget=STRANGERS)
+    if readable_exif(image).get(Base.Orientation, 1) == 1:
+        return image
+    rgb, rest = pixels.split(image)  # else its width would be what people see as its height
+    return pixels.join(rgb[0], rest)
 
 
 def stored(
     images: Sequence[Image.Image],
     names: Sequence[str],
     records: Sequence[dict[str, Any] | None] | None = None,
+    quality: int | None = None,
 ) -> list[str]:
     """Save images where gradio serves them from and, in time, deletes them: their paths.
 
@@ -59,22 +48,26 @@ def stored(
         images: what to save, with metadata and depth kept.
         names: what a download of each is called.
         records: how each was made, written into its file; see `save_picture`.
+        quality: of lossy files.
     """
-    folder = new_folder()
+    folder = new_folder(sum(image.width * image.height for image in images) * BYTES)
     paths = []
     for image, name, record in zip(images, names, records or [None] * len(images), strict=True):
         jobs.check()
-        save_picture(image, folder / name, record=record)
+        save_picture(image, folder / name, record=record, quality=quality)
         paths.append(str(folder / name))
     return paths
 
 
-def new_folder() -> Path:
+def new_folder(needed: int = 0) -> Path:
     """An empty folder in the demo's own, its name not to be guessed.
+
+    Args:
+        needed: bytes that are about to be written into it.
 
     Raises:
         HvaeSrError: when the demo's disk space is used up.
     """
-    check_room()
+    check_room(needed)
     own_folder().mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=own_folder()))

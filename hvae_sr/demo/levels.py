@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr.demo import examples, jobs
+from hvae_sr.demo import examples, jobs, limits
 from hvae_sr.demo.catalogue import Models, can_sample, samplers
 from hvae_sr.demo.components import (
     count_slider,
@@ -19,7 +19,8 @@ from hvae_sr.demo.components import (
 )
 from hvae_sr.demo.files import read_image, stored
 from hvae_sr.demo.grids import grid, strip
-from hvae_sr.demo.tab import Tab, run
+from hvae_sr.demo.progress import Steps
+from hvae_sr.demo.tab import Action, Tab, documented
 from hvae_sr.demo.values import checked_seed, readable
 from hvae_sr.imaging import pixels
 from hvae_sr.models.latent import GenerativeModel
@@ -50,6 +51,7 @@ class LevelsTab(Tab[GenerativeModel]):
             return {}
         return {name: each for name, each in models.items() if isinstance(each, GenerativeModel)}
 
+    @documented
     def levels(
         self,
         model: str,
@@ -78,9 +80,10 @@ class LevelsTab(Tab[GenerativeModel]):
             seed = checked_seed(seed)
             count = len(stages(chosen, given=image is not None))
             rows = []
+            steps = Steps(progress, "Drawing", "rows")
             for stage, samples in self._rows(chosen, image, others, temperature, seed):
                 rows.append((f"Kept: {stage.kept}", samples))
-                progress((len(rows), count), unit="rows")
+                steps(len(rows), count)
             whole = grid(torch.cat([samples for _, samples in rows]), columns=1 + others)
             stem = Path(image).stem if image else model
             (path,) = stored([whole], [f"{stem}-levels-seed{seed}.png"])
@@ -100,7 +103,8 @@ class LevelsTab(Tab[GenerativeModel]):
             jobs.allow({model: jobs.SAMPLE * (1 + others) * len(stages(model))})
             return redraw(model, seed, others=others, temperature=temperature)
         answers = (1 + others) * len(stages(model, given=True))
-        given = read_image(image, answers)
+        given = read_image(image)
+        limits.check(given.size, limits.LARGEST_PASS // answers, "ask for fewer images in a row")
         jobs.allow({model: given.width * given.height * answers})
         lr, _ = pixels.split(given)
         return redraw(model, seed, others=others, lr=lr, temperature=temperature)
@@ -108,8 +112,9 @@ class LevelsTab(Tab[GenerativeModel]):
     def lay_out(self) -> None:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                gr.Markdown(EXPLANATION, elem_classes="note")
                 self.model = model_menu(self.models, next(iter(samplers(self.models))))
+                self.action = Action.laid_out("Redraw the levels")
+                gr.Markdown(EXPLANATION, elem_classes="note")
                 with gr.Group():
                     self.temperature = temperature_slider(0.9, TEMPERATURE_INFO)
                     info = "They share what the row keeps of the sample."
@@ -119,7 +124,6 @@ class LevelsTab(Tab[GenerativeModel]):
                     gr.Markdown(IMAGE_INFO, elem_classes="note")
                     self.image = image_box()
                     examples.offer(self.image)
-                self.button = gr.Button("Redraw the levels", variant="primary", size="lg")
             with gr.Column(scale=3, min_width=320):
                 self.gallery = gr.Gallery(
                     format="png",
@@ -136,10 +140,9 @@ class LevelsTab(Tab[GenerativeModel]):
                 )
 
     def connect(self) -> None:
-        run(
-            self.button,
+        self.action.run(
             self.levels,
             [self.model, self.others, self.temperature, self.seed, self.image],
             [self.gallery, self.file],
-            api_name="levels",
+            download=self.file,
         )

@@ -3,14 +3,18 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from hvae_sr.demo import jobs
-from hvae_sr.demo.catalogue import Models, upscalers
+from hvae_sr.demo.catalogue import Models, first, upscalers
 from hvae_sr.demo.components import model_menu, movie_box
-from hvae_sr.demo.files import LARGEST_WORK, new_folder
-from hvae_sr.demo.tab import QUIET, Tab, run
+from hvae_sr.demo.files import new_folder
+from hvae_sr.demo.limits import megapixels, operations
+from hvae_sr.demo.progress import Steps
+from hvae_sr.demo.report import MOVIE, report
+from hvae_sr.demo.tab import QUIET, Action, Tab, documented
 from hvae_sr.demo.values import readable
 from hvae_sr.errors import MovieError
 from hvae_sr.imaging.video import reading, writing
@@ -20,18 +24,17 @@ from hvae_sr.upscaling.video import upscale_movie
 
 FIRST = "photo-cnn-x2"  # what the menu starts with where it has it: the fastest
 MOST_FRAMES = 250
-LARGEST_MOVIE = 2**25  # pixels of all frames together: minutes, not hours
+LARGEST_COST = 12e12  # operations of a movie: minutes, not hours
+LARGEST_FRAME = 2**21  # pixels
 PREFERRED = ".mp4"  # the container that every browser plays
 
-LIMITS = (
-    f"At most {MOST_FRAMES} frames and {LARGEST_MOVIE // 2**20} megapixels in all: "
-    "ten seconds of 400 x 300, for example. Sound and subtitles are copied."
-)
-CANCELLED = "<p>Cancelled.</p>"
 
-
-def checked(path: str | None) -> tuple[Path, reading.Facts]:
+def checked(path: str | None, model: SuperResolutionModel) -> tuple[Path, reading.Facts]:
     """An uploaded clip within the demo's limits; of its frames only the first is decoded.
+
+    Args:
+        path: where the upload lies.
+        model: whose cost counts.
 
     Raises:
         MovieError: for no clip, no longer a clip, a broken one, or one too large.
@@ -39,19 +42,33 @@ def checked(path: str | None) -> tuple[Path, reading.Facts]:
     if not path or not Path(path).is_file():
         raise MovieError("there is no movie: choose one first, or upload it again")
     clip = Path(path)
-    facts = reading.survey(clip, largest=LARGEST_WORK, most=MOST_FRAMES)
+    facts = reading.survey(clip, largest=LARGEST_FRAME, most=MOST_FRAMES)
     frames = facts.frames or 1
     if frames > MOST_FRAMES:
         raise MovieError(
             f"{clip.name} has {frames} frames: the demo takes at most {MOST_FRAMES}, so cut it"
         )
-    if frames * facts.width * facts.height > LARGEST_MOVIE:
-        allowed = LARGEST_MOVIE // (facts.width * facts.height)
+    if frames * facts.width * facts.height > largest(model):
+        allowed = largest(model) // (facts.width * facts.height)
         raise MovieError(
-            f"{frames} frames of {facts.width}x{facts.height} are too much for the demo: cut "
-            f"{clip.name} to {allowed} frames, or shrink it"
+            f"{frames} frames of {facts.width}x{facts.height} are too much for this model: cut "
+            f"{clip.name} to {allowed} frames, shrink it, or choose a cheaper model"
         )
     return clip, facts
+
+
+def largest(model: SuperResolutionModel) -> int:
+    """Pixels that all frames together may have."""
+    return int(LARGEST_COST / operations(model))
+
+
+def limits(model: SuperResolutionModel) -> str:
+    """What the page says of the largest movie."""
+    return (
+        f"At most {MOST_FRAMES} frames and {megapixels(largest(model))} megapixels of them together"
+        f" with this model, such as {largest(model) // (640 * 360)} frames of 640 x 360. Sound and "
+        "subtitles are copied."
+    )
 
 
 def suffix_for(clip: Path) -> str:
@@ -96,59 +113,65 @@ class MovieTab(Tab[SuperResolutionModel]):
         fast_first = sorted(models.items(), key=lambda item: isinstance(item[1], GenerativeModel))
         return upscalers(dict(fast_first))
 
+    @documented
     def movie(
         self,
         movie: str | None,
         model: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
-    ) -> tuple[str, str, str]:
+    ) -> tuple[str, dict[str, Any], str]:
         """Enlarge every frame of a short movie; its sound and subtitles are copied.
 
         Args:
-            movie: MP4, MKV, MOV, WebM or another common format; at most 250 frames and 33554432
-                pixels in all of them together.
+            movie: MP4, MKV, MOV, WebM or another common format; at most 250 frames, and as many
+                pixels in all of them together as the page says for the model.
             model: a name from the menu.
             progress: filled in by gradio.
 
         Returns:
             the movie, in MP4, or in Matroska where MP4 cannot hold its streams
-            its size, frames and time, as HTML
+            model, size, frames and seconds
             the movie again, to download
         """
         start = time.perf_counter()
         with readable():
-            source, facts = checked(movie)
             chosen = self.models[model]
+            source, facts = checked(movie, chosen)
             target = new_folder() / f"{source.stem}-x{chosen.scale}{suffix_for(source)}"
             frames = facts.frames or MOST_FRAMES
             jobs.allow({chosen: frames * facts.width * facts.height})
             done = 0
+            steps = Steps(progress, "Upscaling", "frames")
 
-            def report(number: int, total: int | None) -> None:
+            def count(number: int, total: int | None) -> None:
                 nonlocal done
                 done = number
-                progress((number, total), desc="Upscaling", unit="frames")
+                steps(number, total)
 
-            enlarge_movie(source, target, chosen, report)
-        size = f"{facts.width * chosen.scale} x {facts.height * chosen.scale}"
-        said = (
-            f"<p><b>{size}</b> from {facts.width} x {facts.height} · {done} frames · "
-            f"{time.perf_counter() - start:.1f} s</p>"
-        )
-        return str(target), said, str(target)
+            enlarge_movie(source, target, chosen, count)
+        numbers = {
+            "model": model,
+            "width": facts.width * chosen.scale,
+            "height": facts.height * chosen.scale,
+            "input_width": facts.width,
+            "input_height": facts.height,
+            "frames": done,
+            "seconds": round(time.perf_counter() - start, 1),
+        }
+        return str(target), numbers, str(target)
+
+    def show_limits(self, model: str) -> str:
+        """The largest movie that a model takes, in words."""
+        return limits(self.models[model])
 
     def lay_out(self) -> None:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 self.clip = movie_box()
                 self.model = model_menu(self.models, FIRST)
-                gr.Markdown(LIMITS, elem_classes="note")
-                with gr.Row():
-                    self.button = gr.Button("Upscale the movie", variant="primary", size="lg")
-                    self.cancel = gr.Button("Cancel", size="lg")
-                self.cancelled = gr.HTML(
-                    label="Whether the movie was cancelled", elem_classes="note"
-                )
+                start = self.models[first(self.models, FIRST)]
+                self.limits = gr.Markdown(limits(start), elem_classes="note")
+                self.action = Action.laid_out("Upscale the movie")
             with gr.Column(scale=3, min_width=320):
                 self.result = gr.Video(
                     interactive=False,
@@ -157,18 +180,16 @@ class MovieTab(Tab[SuperResolutionModel]):
                     label="The movie, enlarged",
                     elem_id="film",
                 )
-                self.figures = gr.HTML(label="Size and time", elem_classes="figures")
+                self.figures = report(MOVIE, "Size and time")
                 self.file = gr.DownloadButton("Download the movie", interactive=False, size="md")
 
     def connect(self) -> None:
-        # In the browser alone: an answer of the server could arrive after that of "Cancel".
-        self.button.click(None, None, self.cancelled, js="() => ''", api_visibility="private")
-        running = run(
-            self.button,
+        self.model.change(self.show_limits, self.model, self.limits, **QUIET)
+        self.action.run(
             self.movie,
             [self.clip, self.model],
             [self.result, self.figures, self.file],
-            api_name="movie",
+            download=self.file,
             lane="movie",  # images need not wait for a movie
+            at_once=1,
         )
-        self.cancel.click(lambda: CANCELLED, None, self.cancelled, cancels=running, **QUIET)

@@ -8,7 +8,7 @@ from hvae_sr.demo.catalogue import Models, samplers
 from hvae_sr.demo.components import count_slider, model_menu, seed_box, temperature_slider
 from hvae_sr.demo.files import stored
 from hvae_sr.demo.grids import enlarged, grid, strip
-from hvae_sr.demo.tab import Tab, run
+from hvae_sr.demo.tab import Action, Tab, documented
 from hvae_sr.demo.values import checked_seed, readable
 from hvae_sr.imaging.pixels import to_image
 from hvae_sr.models import traversal
@@ -30,6 +30,7 @@ class SampleTab(Tab[GenerativeModel]):
     def suitable(self, models: Models) -> dict[str, GenerativeModel]:
         return samplers(models)
 
+    @documented
     def sample(
         self,
         model: str,
@@ -62,6 +63,7 @@ class SampleTab(Tab[GenerativeModel]):
             (path,) = stored([whole], [f"{model}-seed{seed}.png"])
         return [to_image(each) for each in enlarged(samples)], path
 
+    @documented
     def interpolate(
         self,
         model: str,
@@ -110,7 +112,7 @@ class SampleTab(Tab[GenerativeModel]):
                         1, MOST_SAMPLES, 16, "How many", "All are drawn in one pass."
                     )
                     self.seed = seed_box()
-                self.draw = gr.Button("Draw samples", variant="primary", size="lg")
+                self.draw = Action.laid_out("Draw samples")
             with gr.Column(scale=3, min_width=320):
                 self.gallery = gr.Gallery(
                     format="png",
@@ -133,7 +135,7 @@ class SampleTab(Tab[GenerativeModel]):
                     self.end = seed_box(1, "To seed")
                     info = "Images of the strip, both samples among them."
                     self.steps = count_slider(3, MOST_STEPS, 9, "Steps", info)
-                self.walk = gr.Button("Interpolate", variant="primary", size="lg")
+                self.walk = Action.laid_out("Interpolate")
             with gr.Column(scale=3, min_width=320):
                 self.strip = gr.Image(
                     format="png",
@@ -149,17 +151,15 @@ class SampleTab(Tab[GenerativeModel]):
                 )
 
     def connect(self) -> None:
-        run(
-            self.draw,
+        self.draw.run(
             self.sample,
             [self.model, self.num_samples, self.temperature, self.seed],
             [self.gallery, self.grid_file],
-            api_name="sample",
+            download=self.grid_file,
         )
-        run(
-            self.walk,
+        self.walk.run(
             self.interpolate,
             [self.model, self.temperature, self.start, self.end, self.steps],
             [self.strip, self.strip_file],
-            api_name="interpolate",
+            download=self.strip_file,
         )

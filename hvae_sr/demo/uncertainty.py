@@ -32,15 +32,3 @@ def coloured(values: np.ndarray, top: float) -> Image.Image:
         np.interp(position, range(len(STOPS)), levels) for levels in zip(*STOPS, strict=True)
     ]
     return Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))
-
-
-def legend(top: float, count: int) -> str:
-    """HTML: the colours with the values at both ends."""
-    stops = ", ".join(f"rgb{stop}" for stop in STOPS)
-    return (
-        f'<div class="scale"><span>0</span>'
-        f'<div style="background: linear-gradient(to right, {stops})"></div>'
-        f"<span>{top:.1f} / 255</span></div>"
-        f'<p class="note">Standard deviation of each pixel, from {count} samples: '
-        "bright is where the model is unsure.</p>"
-    )

@@ -17,9 +17,11 @@ from hvae_sr.demo.cache import own_folder
 from hvae_sr.errors import HvaeSrError
 
 FILE = "/gradio_api/file="  # where the server serves its files
+OWN = f"{FILE}own/"  # the same for files of the demo's own folder, which this does not name
 META = {"_type": "gradio.FileData"}  # the mark that gradio's own components put on files
 MARKS = frozenset({"path", "url", "meta"})  # a dict with one of these means to be a file
 LARGEST_SEED = 2**31 - 1
+LONGEST_TEXT = 64  # characters that are typed where a menu takes them
 DEEPEST = 8  # levels of lists and dicts in a value; the page sends three at most
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_UNDERSTOOD = "a file or value was not understood: upload files first"
@@ -119,6 +121,10 @@ def checked_index(index: Any, count: int) -> int:
 
 
 def _check_choice(label: str, component: Any, value: Any) -> None:
+    if getattr(component, "allow_custom_value", False):
+        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+            raise refusal(f"{label}: use at most {LONGEST_TEXT} characters")
+        return
     several = isinstance(component, gr.CheckboxGroup) or getattr(component, "multiselect", False)
     choices = [choice for _, choice in component.choices]
     chosen = value if several and isinstance(value, list) else [value]

@@ -101,6 +101,7 @@ def upscaled(
     multiple: int,
     footprint: Callable[[], Footprint],
     channels: int = 3,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Answer every picture of a batch in as few passes as memory allows.
 
@@ -112,6 +113,8 @@ def upscaled(
         tile: LR pixels a side of a tile, or None to choose it from the memory there is.
         multiple: what windows must be a multiple of.
         footprint: measures the network; called only when something has to be cut.
+        progress: called after each pass with the passes done and how many there are; where memory
+            runs out, it begins again.
 
     Returns:
         (N, samples, channels, h * scale, w * scale).
@@ -122,7 +125,7 @@ def upscaled(
     """
     plan = _plan(lr, samples, tile, multiple, footprint)
     while (
-        answers := _attempt(run, lr, channels, scale, samples, multiple, plan, footprint)
+        answers := _attempt(run, lr, channels, scale, samples, multiple, plan, footprint, progress)
     ) is None:
         if lr.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -173,15 +176,18 @@ def _attempt(
     multiple: int,
     plan: Plan,
     footprint: Callable[[], Footprint],
+    progress: Callable[[int, int], None] | None,
 ) -> Tensor | None:
     """All answers (N * samples, channels, H, W) by one plan, or None when memory ran out."""
     count, _, height, width = lr.shape
     cut = max(height, width) > plan.tile
     halo = footprint().receptive_field if cut else 0
     rows, columns = (windows(n, plan.tile, halo, RAMP, multiple) for n in (height, width))
+    batches = list(_batches(count, samples, plan.answers))
+    total, done = len(batches) * len(rows) * len(columns), 0
     try:
         out = lr.new_zeros(count * samples, channels, height * scale, width * scale)
-        for pictures, each, answers in _batches(count, samples, plan.answers):
+        for pictures, each, answers in batches:
 
             def draw(
                 row: Window,
@@ -190,7 +196,12 @@ def _attempt(
                 each: int = each,
                 answers: slice = answers,
             ) -> Tensor:
-                return run(Part(pictures, each, answers, row.seen, column.seen))
+                nonlocal done
+                found = run(Part(pictures, each, answers, row.seen, column.seen))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+                return found
 
             blend(draw, rows, columns, out[answers], scale)
         return out

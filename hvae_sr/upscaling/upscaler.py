@@ -63,11 +63,18 @@ class Upscaler:
     Args:
         model: whose `draw` is called.
         options: of every call; keywords of a call replace its fields.
+        progress: called after each tile with the tiles done and how many there are.
     """
 
-    def __init__(self, model: "SuperResolutionModel", options: UpscaleOptions | None = None):
+    def __init__(
+        self,
+        model: "SuperResolutionModel",
+        options: UpscaleOptions | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ):
         self.model = model
         self.options = options or UpscaleOptions()
+        self.progress = progress
 
     @torch.inference_mode()
     def __call__(
@@ -205,6 +212,7 @@ class Upscaler:
             multiple=multiple,
             footprint=lambda: model.footprint,
             channels=channels,
+            progress=self.progress,
         )
         return outputs[..., : height * model.scale, : width * model.scale]
 

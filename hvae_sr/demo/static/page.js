@@ -39,7 +39,24 @@
     new MutationObserver(shown).observe(handle, { attributeFilter: ["style"] });
     shown();
   };
+  // Arrow keys go from tab to tab, as people expect of a row of tabs.
+  const walked = (list) => {
+    list.dataset.walked = "";
+    list.addEventListener("keydown", (event) => {
+      const tabs = [...list.querySelectorAll("[role=tab]")];
+      const place = tabs.indexOf(document.activeElement);
+      const places = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: tabs.length - 1 };
+      if (place < 0 || !(event.key in places)) return;
+      event.preventDefault();
+      const next = tabs[(places[event.key] + tabs.length) % tabs.length];
+      next.focus();
+      next.click();
+    });
+  };
   const look = () => {
+    for (const list of document.querySelectorAll("[role=tablist]:not([data-walked])")) walked(list);
+    for (const empty of document.querySelectorAll("div[aria-label]:not([role])"))
+      empty.setAttribute("role", "img");
     for (const tab of document.querySelectorAll("[role=tab][aria-controls]"))
       named(document.getElementById(tab.getAttribute("aria-controls")), tab.innerText);
     for (const button of document.querySelectorAll("button.gallery-item"))
