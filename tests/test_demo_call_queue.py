@@ -138,18 +138,25 @@ def test_a_claimed_address_is_no_other_client(
 
 
 def test_calls_without_a_listener_are_given_up(
-    slow: Slow, ask: Any, visitor: Callable[[int], check.Visitor], blocks: Page, soon: None
+    slow: Slow,
+    ask: Any,
+    visitor: Callable[[int], check.Visitor],
+    blocks: Page,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(call_queue, "SILENCE", 60)
+    monkeypatch.setattr(call_queue, "PAUSE", 0.05)
     quiet = visitor(4)
     passed = slow.passed
-    running, waiting = (ask(quiet, "slow").json()["event_id"] for _ in range(2))
+    events = [ask(quiet, "slow").json()["event_id"] for _ in range(jobs.AT_ONCE + 1)]
     until(lambda: slow.passed > passed)
-    assert len(blocks._queue.event_ids_to_events) == 2
-    until(lambda: not blocks._queue.event_ids_to_events, 10)  # both alone would take 40 s
+    assert len(blocks._queue.event_ids_to_events) == len(events)
+    monkeypatch.setattr(call_queue, "SILENCE", 0.5)
+    until(lambda: not blocks._queue.event_ids_to_events, 10)  # they would take 40 s
     passed = slow.passed
     time.sleep(0.3)
     assert slow.passed == passed  # within its only tile
-    for event in (running, waiting):  # who comes late is told
+    for event in events:  # who comes late is told
         said = quiet.http.get(f"/gradio_api/call/upscale/{event}").text
         assert "nobody waited" in said
 
