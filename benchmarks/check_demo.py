@@ -29,7 +29,7 @@ import psutil  # type: ignore[import-untyped]
 from PIL import Image
 
 from benchmarks import parser
-from hvae_sr.demo import line, movie, prior, shared
+from hvae_sr.demo import call_queue, catalogue, movie, sample
 from hvae_sr.demo.guard import LARGEST_FILE
 from hvae_sr.demo.values import META
 from hvae_sr.evaluation.markdown import table
@@ -93,7 +93,7 @@ class Visitor:
 
     def upscale(self, file: Path, model: str) -> Image.Image:
         """The answer to a picture that is uploaded for it."""
-        *_, answer = self.call("upscale", {"picture": named(self.upload(file)), "model": model})
+        *_, answer = self.call("upscale", {"image": named(self.upload(file)), "model": model})
         served = self.http.get(f"/gradio_api/file={answer['path']}").raise_for_status()
         return Image.open(io.BytesIO(served.content))
 
@@ -223,7 +223,11 @@ def crowded(address: str, process: psutil.Process, folder: Path, requests: int) 
 
 def fastest() -> str:
     """The bundled model with the fewest weights among those that enlarge photographs."""
-    models = {name: each for name, each in shared.shelf().items() if not shared.can_sample(each)}
+    models = {
+        name: each
+        for name, each in catalogue.bundled_models().items()
+        if not catalogue.can_sample(each)
+    }
     return min(models, key=lambda name: sum(each.numel() for each in models[name].parameters()))
 
 
@@ -303,12 +307,12 @@ def refused(address: str, folder: Path) -> list[tuple[str, str]]:
     ]
     good = folder / "good.png"
     picture(0).save(good)
-    given = {"picture": named(visitor.upload(good))}
+    given = {"image": named(visitor.upload(good))}
     rows += [(what, asked("upscale", {**given, **value})) for what, value in BAD_VALUES.items()]
-    rows += [(what, asked("upscale", {"picture": value})) for what, value in BAD_PATHS.items()]
+    rows += [(what, asked("upscale", {"image": value})) for what, value in BAD_PATHS.items()]
     rows += [(f"`{what}`", answered(visitor.http.get(what[4:]))) for what in BAD_ADDRESSES]
     rows += [(what, answered(send(visitor.http))) for what, send in BAD_REQUESTS.items()]
-    return [*rows, (f"call {line.MOST_OPEN + 1} of one client", too_many(address))]
+    return [*rows, (f"call {call_queue.MOST_OPEN + 1} of one client", too_many(address))]
 
 
 def faults(address: str, process: psutil.Process, folder: Path) -> list[tuple[str, str]]:
@@ -316,7 +320,7 @@ def faults(address: str, process: psutil.Process, folder: Path) -> list[tuple[st
     film = clip(folder / "mid.mp4", movie.MOST_FRAMES, 96)
     good = folder / "good.png"
     picture(1).save(good)
-    many = {"num_samples": prior.MOST_SAMPLES}
+    many = {"num_samples": sample.MOST_SAMPLES}
     for number in range(2, 2 + PEOPLE // 2):
         client = Visitor(address, number)
         client.http.post("/gradio_api/call/v2/sample", json=many).raise_for_status()
@@ -324,7 +328,7 @@ def faults(address: str, process: psutil.Process, folder: Path) -> list[tuple[st
     Visitor(address).upscale(good, fastest())
     lost = time.perf_counter() - start
     visitor = Visitor(address, 1)
-    call = {"clip": named(visitor.upload(film))}
+    call = {"movie": named(visitor.upload(film))}
     visitor.http.post("/gradio_api/call/v2/movie", json=call).raise_for_status()
     time.sleep(2)  # it has begun by then
     start = time.perf_counter()
@@ -340,8 +344,8 @@ def faults(address: str, process: psutil.Process, folder: Path) -> list[tuple[st
 def too_many(address: str) -> str:
     """What a client is told whose earlier calls are still open."""
     visitor = Visitor(address, 1)
-    many = {"num_samples": prior.MOST_SAMPLES}  # these keep the queue busy until the last call
-    for _ in range(line.MOST_OPEN):
+    many = {"num_samples": sample.MOST_SAMPLES}  # these keep the queue busy until the last call
+    for _ in range(call_queue.MOST_OPEN):
         visitor.http.post("/gradio_api/call/v2/sample", json=many).raise_for_status()
     return answered(visitor.http.post("/gradio_api/call/v2/sample", json=many))
 
@@ -472,13 +476,13 @@ def bad_files(folder: Path) -> list[tuple[str, str, str, Path]]:
         "a playlist as movie": ("list.mp4", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n"),
     }
     rows = []
-    for action, slot, group in (("upscale", "picture", contents), ("movie", "clip", films)):
+    for action, slot, group in (("upscale", "image", contents), ("movie", "movie", films)):
         for what, (name, content) in group.items():
             (folder / name).write_bytes(content)
             rows.append((what, action, slot, folder / name))
     frames = movie.MOST_FRAMES + 1
-    rows.append((f"{frames} frames", "movie", "clip", clip(folder / "long.mp4", frames)))
-    rows.append(("frames of 2048 x 2048", "movie", "clip", clip(folder / "large.mp4", 1, 2048)))
+    rows.append((f"{frames} frames", "movie", "movie", clip(folder / "long.mp4", frames)))
+    rows.append(("frames of 2048 x 2048", "movie", "movie", clip(folder / "large.mp4", 1, 2048)))
     return rows
 
 

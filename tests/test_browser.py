@@ -111,25 +111,33 @@ def press_upscale(page: sync_api.Page, file: Path) -> None:
     page.get_by_role("button", name="Upscale", exact=True).click()
 
 
+def choose_sampler(page: sync_api.Page) -> None:
+    """A model that gives several samples, with the settings that it has."""
+    page.get_by_role("combobox", name="Model").first.click()
+    page.get_by_role("option", name="photo-hvae").first.click()
+    page.get_by_role("spinbutton", name="Number of samples").wait_for()
+
+
 def test_upscale_and_download(page: sync_api.Page, photograph: Path, tmp_path: Path) -> None:
     press_upscale(page, photograph)
     page.get_by_text(f"from {SIDE} x {SIDE}").wait_for()
     pictures = page.locator("#answer img")
     assert [natural_width(pictures.nth(index)) for index in (0, 1)] == [4 * SIDE] * 2
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download the PNG").click()
-    assert waiting.value.suggested_filename == "cat-x4.png"
+        page.get_by_role("button", name="Download the image").click()
+    assert waiting.value.suggested_filename == "cat-photo-cnn-x4.png"
     waiting.value.save_as(tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as result:
         assert (result.format, result.size) == ("PNG", (4 * SIDE, 4 * SIDE))
 
 
 def test_several_samples_and_uncertainty(page: sync_api.Page, photograph: Path) -> None:
+    choose_sampler(page)
     page.get_by_role("spinbutton", name="Temperature").first.fill("0.8")
     page.get_by_role("spinbutton", name="Number of samples").fill("3")
     page.get_by_role("button", name="Random seed").first.click()
     press_upscale(page, photograph)
-    page.get_by_text("from 3 samples").wait_for()
+    page.get_by_text("sample 1 of 3").wait_for()
     thumbnails = page.get_by_role("button", name="Thumbnail")
     sync_api.expect(thumbnails).to_have_count(3)
     seed = page.get_by_role("spinbutton", name="Seed").first.input_value()
@@ -140,6 +148,7 @@ def test_several_samples_and_uncertainty(page: sync_api.Page, photograph: Path) 
 def test_chosen_sample_fills_slider_and_download(
     page: sync_api.Page, photograph: Path, tmp_path: Path, key: str | None
 ) -> None:
+    choose_sampler(page)
     page.get_by_role("spinbutton", name="Temperature").first.fill("1")
     page.get_by_role("spinbutton", name="Number of samples").fill("3")
     press_upscale(page, photograph)
@@ -151,8 +160,8 @@ def test_chosen_sample_fills_slider_and_download(
     assert source is not None
     sync_api.expect(page.locator("#answer img").nth(1)).to_have_attribute("src", source)
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download the PNG").click()
-    assert waiting.value.suggested_filename == "cat-x4-2.png"
+        page.get_by_role("button", name="Download the image").click()
+    assert waiting.value.suggested_filename == "cat-photo-hvae-x4-T1-seed0-sample2.png"
     waiting.value.save_as(tmp_path / "out.png")
     record = file_record(tmp_path / "out.png")
     assert record is not None and record["sample"] == 2
@@ -208,6 +217,8 @@ def test_comparison_needs_a_model(page: sync_api.Page, photograph: Path) -> None
 
 def test_deterministic_model_hides_what_it_does_not_use(page: sync_api.Page) -> None:
     temperature = page.get_by_role("spinbutton", name="Temperature").first
+    sync_api.expect(temperature).to_be_hidden()  # the first model is deterministic
+    choose_sampler(page)
     sync_api.expect(temperature).to_be_visible()
     page.get_by_role("combobox", name="Model").first.click()
     page.get_by_role("option", name="study-cnn").first.click()
@@ -215,13 +226,13 @@ def test_deterministic_model_hides_what_it_does_not_use(page: sync_api.Page) -> 
     sync_api.expect(page.get_by_text("This model has one answer").first).to_be_visible()
 
 
-def test_example_fills_the_picture(page: sync_api.Page) -> None:
+def test_example_fills_the_image(page: sync_api.Page) -> None:
     page.locator("button.gallery-item").first.click()
-    assert natural_width(page.get_by_alt_text("The picture to enlarge")) == 96
+    assert natural_width(page.get_by_alt_text("The image to enlarge")) == 96
 
 
 def test_prior_samples(page: sync_api.Page) -> None:
-    page.get_by_role("tab", name="Prior samples").click()
+    page.get_by_role("tab", name="Samples").click()
     page.get_by_role("button", name="Draw samples").click()
     thumbnails = page.get_by_role("button", name="Thumbnail")
     sync_api.expect(thumbnails).to_have_count(16)
@@ -277,7 +288,7 @@ def test_broken_movie_gets_a_sentence(page: sync_api.Page, tmp_path: Path) -> No
 
 def test_a_cancelled_movie_lets_the_next_one_through(page: sync_api.Page, tmp_path: Path) -> None:
     press_upscale_movie(page, clip(tmp_path / "long.mp4", 240, 96, 64))
-    page.get_by_text("of 240").wait_for()
+    page.get_by_text("/240 frames").wait_for()
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_text("Cancelled.").wait_for()
     press_upscale_movie(page, clip(tmp_path / "short.mp4", 2))
@@ -302,8 +313,8 @@ def test_levels_of_a_photograph(page: sync_api.Page, photograph: Path) -> None:
     page.get_by_role("option", name="photo-hvae").first.click()
     panel.get_by_role("button", name="Redraw the levels").click()
     toast = page.get_by_test_id("toast-body")
-    toast.filter(has_text="only enlarges: give it a picture").wait_for()
-    panel.get_by_role("button", name="Levels of your own picture").click()
+    toast.filter(has_text="only enlarges: give it an image").wait_for()
+    panel.get_by_role("button", name="Levels of your own image").click()
     panel.get_by_role("button", name="Example: coffee").press("Enter")
     panel.get_by_role("button", name="Remove Image").click()
     panel.locator("input[type=file]").set_input_files(photograph)
@@ -313,7 +324,7 @@ def test_levels_of_a_photograph(page: sync_api.Page, photograph: Path) -> None:
 
 
 def test_interpolation(page: sync_api.Page) -> None:
-    page.get_by_role("tab", name="Prior samples").click()
+    page.get_by_role("tab", name="Samples").click()
     page.get_by_role("spinbutton", name="Steps").fill("4")
     page.get_by_role("button", name="Interpolate").click()
     assert natural_width(page.get_by_alt_text("A strip of samples")) == 4 * 128 + 3 * 8
@@ -361,3 +372,66 @@ def test_main_buttons_are_reached_by_keyboard(page: sync_api.Page) -> None:
                 page.keyboard.press("Tab")
             else:
                 pytest.fail(f"the keyboard does not reach {button.inner_text()!r}")
+
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_rule_of_accessibility_is_broken(page: sync_api.Page, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=theme)
+    page.reload()
+    for panel in opened_tabs(page):
+        panel.locator("button.primary").first.wait_for()
+        broken = axe.run(page, options={"runOnly": WCAG}).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"][:200]) for each in broken] == []
+
+
+def test_arrow_keys_go_from_tab_to_tab(page: sync_api.Page) -> None:
+    tabs = page.get_by_role("tab")
+    tabs.first.press("Enter")
+    for key, selected in [("ArrowRight", 1), ("End", -1), ("ArrowRight", 0), ("ArrowLeft", -1)]:
+        page.keyboard.press(key)
+        expected = tabs.nth(selected if selected >= 0 else tabs.count() - 1)
+        sync_api.expect(expected).to_have_attribute("aria-selected", "true")
+        sync_api.expect(expected).to_be_focused()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+def test_the_first_screen_holds_the_action_of_every_tab(
+    page: sync_api.Page, size: tuple[int, int]
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    widths = set()
+    for panel in opened_tabs(page):
+        page.evaluate("window.scrollTo(0, 0)")
+        place = panel.locator("button.primary").first.bounding_box()
+        assert place is not None and place["y"] + place["height"] <= size[1]
+        whole = page.locator(".main.app").first.bounding_box()
+        assert whole is not None
+        widths.add(round(whole["width"]))
+    assert len(widths) == 1
+
+
+def test_cancel_is_seen_while_something_runs(page: sync_api.Page, tmp_path: Path) -> None:
+    Image.fromarray(data.astronaut()).resize((2400, 2400)).save(tmp_path / "large.jpg")
+    cancel = page.get_by_role("button", name="Cancel", exact=True)
+    assert cancel.count() == 0
+    press_upscale(page, tmp_path / "large.jpg")
+    page.get_by_text(re.compile("passed")).first.wait_for()
+    cancel.click()
+    page.get_by_text("Cancelled.").wait_for()
+    sync_api.expect(cancel).to_have_count(0)
+    sync_api.expect(page.get_by_text(re.compile("passed"))).to_have_count(0)
+
+
+def test_a_changed_setting_marks_the_result_as_old(page: sync_api.Page, photograph: Path) -> None:
+    press_upscale(page, photograph)
+    page.get_by_text(f"from {SIDE} x {SIDE}").wait_for()
+    old = page.get_by_text("Settings have changed since")
+    assert old.count() == 0
+    page.get_by_role("checkbox", name="Keep true").check()
+    old.wait_for()
+    page.get_by_role("button", name="Upscale", exact=True).click()
+    sync_api.expect(old).to_have_count(0)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from gradio_client import Client
 from PIL import Image
+from test_demo import REST
 
 from benchmarks import check_demo as check
 from hvae_sr.demo import cache, values
@@ -64,7 +65,7 @@ def told(address: str, endpoint: str, values: list[Any]) -> str:
 @pytest.mark.parametrize(
     ("endpoint", "rest"),
     [
-        ("upscale", [MODEL, 1, 0, 0, False]),
+        ("upscale", [MODEL, *REST]),
         ("compare", [[MODEL], False]),
         ("movie", ["photo-cnn-x2"]),
     ],

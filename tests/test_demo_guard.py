@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 
 def started(**options: Any) -> Page:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "shelf", lambda: {"nearest": Nearest()})
+        patch.setattr(demo, "bundled_models", lambda: {"nearest": Nearest()})
         return demo.launch(port=free_port(), block=False, **options)
 
 
@@ -421,7 +421,7 @@ def test_the_examples_survive_a_vanished_folder(address: str, tmp_path: Path) ->
 def test_a_taken_port_is_told_before_models_are_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(demo, "shelf", lambda: pytest.fail("loaded"))
+    monkeypatch.setattr(demo, "bundled_models", lambda: pytest.fail("loaded"))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -433,7 +433,7 @@ def test_a_taken_port_is_told_before_models_are_loaded(
 def test_a_foreign_address_is_told_before_models_are_loaded(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "shelf", lambda: pytest.fail("loaded"))
+    monkeypatch.setattr(demo, "bundled_models", lambda: pytest.fail("loaded"))
     with pytest.raises(OSError, match="with --host"):
         demo.launch(host=host, port=free_port())
 

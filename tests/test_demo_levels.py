@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from hvae_sr import GenerativeModel
-from hvae_sr.demo import grids, shared
+from hvae_sr.demo import catalogue, grids
 from hvae_sr.models.traversal import stages
 
 Ask = Callable[..., tuple]
@@ -28,19 +28,23 @@ def between(client: Client) -> Ask:
 
 @pytest.fixture(scope="module")
 def sampler() -> tuple[str, GenerativeModel]:
-    """A model that draws small pictures first."""
-    found = ((name, model) for name, model in shared.shelf().items() if shared.can_sample(model))
+    """A model that draws LR images first."""
+    found = (
+        (name, model)
+        for name, model in catalogue.bundled_models().items()
+        if catalogue.can_sample(model)
+    )
     return next((name, model) for name, model in found if model.lr_prior is not None)
 
 
 @pytest.fixture(scope="module")
 def enlarger() -> str:
-    """A hierarchy that cannot draw from nothing."""
-    models = shared.shelf().items()
+    """A hierarchy that cannot draw unconditional samples."""
+    models = catalogue.bundled_models().items()
     return next(
         name
         for name, model in models
-        if isinstance(model, GenerativeModel) and not shared.can_sample(model)
+        if isinstance(model, GenerativeModel) and not catalogue.can_sample(model)
     )
 
 
@@ -62,11 +66,11 @@ def test_rows_keep_more_and_more(levels: Ask, sampler: tuple[str, GenerativeMode
 
 
 def test_levels_of_an_uploaded_picture(levels: Ask, small: Path, enlarger: str) -> None:
-    rows, download = levels(model=enlarger, others=1, picture=handle_file(small))
+    rows, download = levels(model=enlarger, others=1, image=handle_file(small))
     assert [row["caption"].startswith("Kept: y") for row in rows] == [False] * len(rows)
     assert Path(download).name == "small-levels-seed0.png"
     with Image.open(download) as whole:
-        scale = shared.load(enlarger).scale
+        scale = catalogue.load(enlarger).scale
         assert whole.width == 2 * (24 * scale + 2) + 2
         assert whole.height == len(rows) * (20 * scale + 2) + 2
 
@@ -78,10 +82,10 @@ def test_levels_refuse_what_does_not_fit(levels: Ask, tmp_path: Path, enlarger: 
     assert "no seed" in refusal(lambda: levels(seed=None))
     Image.new("L", (300, 300)).save(tmp_path / "large.png")
     large = handle_file(tmp_path / "large.png")
-    assert "shrink it" in refusal(lambda: levels(model=enlarger, others=8, picture=large))
+    assert "shrink it" in refusal(lambda: levels(model=enlarger, others=8, image=large))
     (tmp_path / "bad.png").write_text("no picture at all")
     bad = handle_file(tmp_path / "bad.png")
-    assert "bad.png is not an image" in refusal(lambda: levels(model=enlarger, picture=bad))
+    assert "bad.png is not a picture" in refusal(lambda: levels(model=enlarger, image=bad))
 
 
 def test_interpolation_goes_from_one_sample_to_the_other(between: Ask, client: Client) -> None:
@@ -105,7 +109,7 @@ def test_interpolation_refuses_one_seed_twice(between: Ask) -> None:
 def test_both_are_documented(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     for name, parameters in [
-        ("/levels", ["model", "others", "temperature", "seed", "picture"]),
+        ("/levels", ["model", "others", "temperature", "seed", "image"]),
         ("/interpolate", ["model", "temperature", "start", "end", "steps"]),
     ]:
         assert [each["parameter_name"] for each in endpoints[name]["parameters"]] == parameters

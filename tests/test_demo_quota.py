@@ -16,7 +16,7 @@ from conftest import refusal
 from gradio_client import Client, handle_file
 from test_decoding import HOSTILE
 
-from hvae_sr.demo import cache, quota, shared
+from hvae_sr.demo import cache, files, quota, values
 from hvae_sr.errors import HvaeSrError
 
 
@@ -60,8 +60,8 @@ def test_over_the_quota_is_507_in_one_sentence(
 
 def test_answers_over_the_quota_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "QUOTA", 0)
-    with pytest.raises(gr.Error, match="disk space is used up"), shared.readable():
-        shared.new_folder(gr.Image())
+    with pytest.raises(gr.Error, match="disk space is used up"), values.readable():
+        files.new_folder()
 
 
 def test_a_disk_that_others_fill_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:

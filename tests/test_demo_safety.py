@@ -18,8 +18,7 @@ import pytest
 from conftest import free_port, refusal
 from gradio_client import Client, handle_file
 
-from benchmarks import check_demo as check
-from hvae_sr.demo import cache, guard, shared
+from hvae_sr.demo import cache, check, guard, values
 from hvae_sr.demo.page import Page
 from hvae_sr.errors import ImageError
 
@@ -52,7 +51,7 @@ def test_every_bad_input_gets_one_sentence(address: str, tmp_path: Path) -> None
     for svg in ("SVG with a script", "SVG as PNG"):
         assert "is not an image in a format read here" in answers[svg]
     assert answers["temperature NaN"] == "Temperature: use a number"
-    assert answers["seed 1e99"] == f"Seed: use a number from 0 to {shared.LARGEST_SEED}"
+    assert answers["seed 1e99"] == f"Seed: use a number from 0 to {values.LARGEST_SEED}"
     assert answers["a model that is not in the menu"] == "Model: choose one that the menu has"
     assert "not fetched from other servers" in answers["an address elsewhere as picture"]
     forged = {answers[what] for what in check.BAD_PATHS if what.startswith("the same")}
@@ -157,7 +156,7 @@ def test_malformed_calls_get_no_traceback(address: str) -> None:
 
 def test_a_full_disk_is_told_without_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     path = cache.own_folder() / "tmp1" / "in-x4.png"
-    with pytest.raises(gr.Error) as caught, shared.readable():
+    with pytest.raises(gr.Error) as caught, values.readable():
         raise ImageError(f"{path} could not be written: No space left on device")
     assert caught.value.message == "in-x4.png could not be written: No space left on device"
 
@@ -181,7 +180,7 @@ def test_uploads_and_answers_are_deleted_after_an_hour(
     client.predict(handle_file(tmp_path / "in.png"), api_name="/upscale")
     young = Path(upload(address, "young.png", b"young"))
     before = {file for file in cache.own_folder().rglob("*") if file.is_file()}
-    answers = {file for file in before if file.name == "in-x4.png"}
+    answers = {file for file in before if file.name == "in-photo-cnn-x4.png"}
     assert answers and path in before
     long_ago = time.time() - cache.AGE - 1
     for file in before - {young}:
@@ -233,9 +232,9 @@ def watch(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
         asked.append(arguments[1] if event == "socket.connect" else arguments[0])
 sys.addaudithook(watch)
-from hvae_sr.demo import shared, launch
+from hvae_sr.demo import catalogue, launch
 import hvae_sr.demo
-hvae_sr.demo.shelf = lambda: dict(list(shared.shelf().items())[:1])
+hvae_sr.demo.bundled_models = lambda: dict(list(catalogue.bundled_models().items())[:1])
 blocks = launch(port=int(sys.argv[1]), block=False)
 import time; time.sleep(1)
 blocks.close()

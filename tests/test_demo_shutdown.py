@@ -33,7 +33,7 @@ def work(*arguments, **options):
 
 Enlarger.upscaled = Upscaler.__call__ = work
 names = ("photo-cnn-x2", "biva-cifar10-x4")
-hvae_sr.demo.shelf = lambda: {name: hvae_sr.load(name) for name in names}
+hvae_sr.demo.bundled_models = lambda: {name: hvae_sr.load(name) for name in names}
 runpy.run_path("app.py", run_name="__main__")
 """
 LONG = 60  # seconds, far less than that; 0.5 s on a machine that does nothing else

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import io
-import re
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +28,7 @@ MODEL = "photo-cnn-x2"
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "shelf", lambda: {MODEL: load(MODEL)})
+        patch.setattr(demo, "bundled_models", lambda: {MODEL: load(MODEL)})
         blocks = demo.launch(port=free_port(), mcp=True, block=False)
     yield blocks.local_url
     blocks.close()
@@ -65,23 +65,54 @@ def test_every_action_is_a_documented_tool(address: str) -> None:
         assert all(each["type"] for each in tool.inputSchema["properties"].values())
 
 
+def test_descriptions_are_whole(address: str) -> None:
+    tools = {each.name: each for each in in_session(address, lambda s: s.list_tools()).tools}
+    told = {name: tool.inputSchema["properties"] for name, tool in tools.items()}
+    for arguments in told.values():
+        assert all(len(each.get("description", "")) > 10 for each in arguments.values())
+    size = told["upscale"]["size"]["description"]
+    assert size.startswith('"model" for') and "WIDTHxHEIGHT to fit into." in size
+    assert f"{MODEL} · photographs · x2 · Set5" in told["upscale"]["model"]["description"]
+
+
 @pytest.mark.parametrize("progress", [None, heard])
-def test_a_picture_goes_through_a_tool(address: str, progress: Any) -> None:
-    arguments = {"picture": data_url(check.picture(1)), "model": MODEL}
+def test_an_image_goes_through_a_tool(address: str, progress: Any) -> None:
+    arguments = {"image": data_url(check.picture(1)), "model": MODEL}
     result = in_session(
         address, lambda s: s.call_tool("upscale", arguments, progress_callback=progress)
     )
     assert not result.isError, result.content
-    urls = [found for each in result.content for found in re.findall(r"http\S+\.png", str(each))]
-    answer = httpx.get(urls[-1]).content
-    direct = load(MODEL).upscale(check.picture(1))
-    assert check.fingerprint(Image.open(io.BytesIO(answer))) == check.fingerprint(direct)
+    direct = check.fingerprint(load(MODEL).upscale(check.picture(1)))
+    image, text = result.content
+    inline = Image.open(io.BytesIO(base64.b64decode(image.data)))
+    assert (image.type, check.fingerprint(inline)) == ("image", direct)
+    numbers = result.structuredContent
+    assert numbers == json.loads(text.text)
+    side = check.SIDE
+    assert (numbers["model"], numbers["width"], numbers["input_width"]) == (MODEL, 2 * side, side)
+    (file,) = numbers["files"]
+    fetched = Image.open(io.BytesIO(httpx.get(file["url"]).raise_for_status().content))
+    assert file["name"] == f"file-{MODEL}.png" and check.fingerprint(fetched) == direct
+    assert str(cache.own_folder()) not in str(result)
     # what came inside the call lies where it is swept
     assert list(cache.own_folder().rglob("file.png"))
 
 
+def test_addresses_without_a_folder_lead_nowhere_else(address: str) -> None:
+    secret = cache.own_folder().parent / "secret-beside.png"
+    secret.write_bytes(b"secret")
+    try:
+        for path in (secret.name, f"x/../../{secret.name}", f"..%2f{secret.name}", "etc/passwd"):
+            answer = httpx.get(f"{address}gradio_api/file=own/../{path}")
+            assert answer.status_code in (403, 404) and answer.content != b"secret"
+            answer = httpx.get(f"{address}gradio_api/file=own/{path}")
+            assert answer.status_code in (403, 404) and answer.content != b"secret"
+    finally:
+        secret.unlink()
+
+
 def test_tools_refuse_in_a_sentence(address: str) -> None:
-    arguments = {"picture": "https://example.org/a.png", "model": MODEL}
+    arguments = {"image": "https://example.org/a.png", "model": MODEL}
     result = in_session(address, lambda s: s.call_tool("upscale", arguments))
     assert result.isError and "not fetched from other servers" in str(result.content)
 

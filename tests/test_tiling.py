@@ -467,3 +467,11 @@ class TestDecode:
         draws = model.upscale(lr, decode="sample", **wanted)
         assert torch.allclose(found.std, draws.std(dim=1), atol=1e-5)
         assert Upscaler(model)(lr, consistent=True).std is None
+
+
+def test_progress_counts_every_pass() -> None:
+    said: list[tuple[int, int]] = []
+    upscaler = Upscaler(Nearest(), progress=lambda done, total: said.append((done, total)))
+    upscaler.images(torch.rand(1, 3, 100, 60), tile=40)
+    assert len(said) > 4
+    assert said == [(n, len(said)) for n in range(1, len(said) + 1)]

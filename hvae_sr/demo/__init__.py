@@ -5,23 +5,29 @@ import importlib.util
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 
-from hvae_sr.demo import compare, jobs, levels, movie, prior, upscale
+from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder, swept
+from hvae_sr.demo.catalogue import Models, bundled_models, warm
+from hvae_sr.demo.compare import CompareTab
 from hvae_sr.demo.connections import impatient
 from hvae_sr.demo.guard import LARGEST_FILE, Guard, Names, not_understood
+from hvae_sr.demo.levels import LevelsTab
+from hvae_sr.demo.movie import MovieTab
 from hvae_sr.demo.page import Page
 from hvae_sr.demo.quota import Quota
-from hvae_sr.demo.shared import shelf, warm
+from hvae_sr.demo.sample import SampleTab
 from hvae_sr.demo.shutdown import serve
-from hvae_sr.demo.style import CSS, HEAD, NAMES, THEME
+from hvae_sr.demo.style import CSS, HEAD, JS, THEME
+from hvae_sr.demo.tab import Tab
+from hvae_sr.demo.upscale import UpscaleTab
 from hvae_sr.errors import HvaeSrError
-from hvae_sr.models.base import SuperResolutionModel
 
 __all__ = ["build", "launch"]
 
@@ -29,11 +35,12 @@ log = logging.getLogger(__name__)
 
 # Where a Space's proxies are. What a visitor says of others comes before what they say of him.
 INSIDE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+TABS: tuple[type[Tab[Any]], ...] = (UpscaleTab, CompareTab, MovieTab, SampleTab, LevelsTab)
 MOST_WAITING = 64  # calls, of all clients together
 MOST_SESSIONS = 100  # that gradio remembers, at 0.2 MB each; the demo keeps nothing in them
 
 
-def build(models: Mapping[str, SuperResolutionModel] | None = None) -> Page:
+def build(models: Models | None = None) -> Page:
     """The whole page, not yet served.
 
     Args:
@@ -42,17 +49,14 @@ def build(models: Mapping[str, SuperResolutionModel] | None = None) -> Page:
     Raises:
         ModelError: when no model is bundled, or one is damaged.
     """
-    models = shelf() if models is None else models
+    models = bundled_models() if models is None else models
     own_folder()
     jobs.watch(models)
     with Page(title="hvae-sr", analytics_enabled=False) as blocks:
         gr.Markdown(HEAD, elem_classes="head")
         with gr.Tabs():
-            upscale.tab(models)
-            compare.tab(models)
-            movie.tab(models)
-            prior.tab(models)
-            levels.tab(models)
+            for tab in TABS:
+                tab(models).build()
     blocks.keep()
     return blocks
 
@@ -92,7 +96,7 @@ def launch(
     names = Names(host, allowed_hosts)
     if names.unguarded:
         log.warning("the demo answers to every name: restrict it with --allowed-host NAME")
-    models = shelf()
+    models = bundled_models()
     warm(models)
     blocks = build(models)
     # uvicorn would believe what any proxy of this machine says.
@@ -122,7 +126,7 @@ def launch(
         footer_links=["api"],
         theme=THEME,
         css=CSS,
-        js=NAMES,
+        js=JS,
     )
     server = blocks.server.config  # gradio makes it and takes no settings for it
     server.http_protocol_class = impatient(server.http_protocol_class)
@@ -162,5 +166,8 @@ def _prepare_mcp() -> None:
         raise HvaeSrError('MCP needs an extra: pip install "hvae-sr[mcp]"')
     import gradio.mcp
 
+    from hvae_sr.demo.tools import Tools
+
     # It has read gradio's own folder when gradio was imported.
     gradio.mcp.DEFAULT_TEMP_DIR = str(own_folder())
+    gradio.mcp.GradioMCPServer = Tools

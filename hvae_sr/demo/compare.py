@@ -1,4 +1,4 @@
-"""The tab "Compare": one picture through several models, beside bicubic interpolation."""
+"""The tab "Compare": one image through several models, beside bicubic interpolation."""
 
 import time
 from collections.abc import Iterator
@@ -12,38 +12,37 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_sr.degradations import Degradation
-from hvae_sr.demo import examples, jobs
-from hvae_sr.demo.shared import (
-    Models,
-    described,
-    first,
-    picture_box,
-    read_picture,
-    readable,
-    stored,
-)
+from hvae_sr.demo import examples, jobs, limits
+from hvae_sr.demo.catalogue import Models, described, first, upscalers
+from hvae_sr.demo.components import image_box
+from hvae_sr.demo.files import read_image, stored
+from hvae_sr.demo.limits import megapixels
+from hvae_sr.demo.progress import Steps
+from hvae_sr.demo.tab import QUIET, Action, Tab, documented
+from hvae_sr.demo.values import readable
 from hvae_sr.errors import ImageError
 from hvae_sr.evaluation.metrics import WINDOW, lr_psnr, score
 from hvae_sr.evaluation.references import cropped
 from hvae_sr.imaging.pixels import split, to_image
+from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.resize import enlarge, quantise
 
 # columns of the table -> how a value is written
 COLUMNS = {
-    "Picture": "{}",
+    "Image": "{}",
     "PSNR (dB)": "{:.2f}",
     "SSIM": "{:.4f}",
     "LR-PSNR (dB)": "{:.1f}",
     "Seconds": "{:.2f}",
     "Task": "{}",
 }
-REFERENCE = "The picture is a high-resolution reference"
+REFERENCE = "The image is a high-resolution reference"
 REFERENCE_INFO = "It is shrunk first, by each model's own degradation, then restored and scored."
 CONVENTIONS = (
     "Every model gives its best guess, at temperature 0. PSNR and SSIM are those of photographs in "
     "the literature: on the luma Y of the answer rounded to 8 bits, a border as wide as the scale "
     "shaved. LR-PSNR compares the answer, shrunk again, with the model's input. A model is made "
-    "for one task, its scale and the way its training pictures were shrunk: compare scores within "
+    "for one task, its scale and the way its training images were shrunk: compare scores within "
     "a task only, whose models had the same input."
 )
 
@@ -55,7 +54,7 @@ class Task:
     Args:
         degradation: with its scale.
         lr: the input, (1, 3, h, w) in [0, 1].
-        hr: what the answers are scored against: (1, 3, H, W), or (1, 1, H, W) of a grey picture;
+        hr: what the answers are scored against: (1, 3, H, W), or (1, 1, H, W) of a grey image;
             None when nobody knows.
     """
 
@@ -76,15 +75,15 @@ class Task:
 
     def entry(self, name: str, answer: Tensor, seconds: float | None = None) -> "Entry":
         """An answer (1, 3, H, W) in [0, 1] with its scores."""
-        picture = to_image(answer[0])
+        image = to_image(answer[0])
         if self.hr is None:
             consistency = float(lr_psnr(answer, self.lr, self.degradation))
-            return Entry(name, self.name, picture, consistency, seconds)
+            return Entry(name, self.name, image, consistency, seconds)
         found = score(answer, self.hr, self.lr, self.degradation, space="y")
         return Entry(
             name,
             self.name,
-            picture,
+            image,
             float(found.lr_psnr),
             seconds,
             float(found.psnr),
@@ -98,7 +97,7 @@ class Entry:
 
     name: str
     task: str
-    picture: Image.Image
+    image: Image.Image
     lr_psnr: float
     seconds: float | None = None
     psnr: float | None = None
@@ -112,7 +111,7 @@ class Entry:
 
 
 def set_task(image: Image.Image, degradation: Degradation, reference: bool) -> Task:
-    """The picture as the input of a degradation's models, or shrunk by it when it is a reference.
+    """The image as the input of a degradation's models, or shrunk by it when it is a reference.
 
     Raises:
         ImageError: for a reference too small to be scored.
@@ -155,26 +154,30 @@ def table(found: list[Entry]) -> dict[str, Any]:
     return {"headers": list(COLUMNS), "data": rows, "metadata": {"display_value": written}}
 
 
-def tab(models: Models) -> None:
-    """Lay out the tab and connect it; inside `gr.Blocks`."""
-    tasks = {
-        name: model.degradation for name, model in models.items() if model.degradation is not None
-    }
-    comparable = {name: models[name] for name in tasks}
+class CompareTab(Tab[SuperResolutionModel]):
+    """Several models side by side, with scores where a reference is known."""
 
+    title = "Compare"
+    id = "compare"
+
+    def suitable(self, models: Models) -> dict[str, SuperResolutionModel]:
+        return upscalers(models)
+
+    @documented
     def compare(
-        picture: str | None,
-        chosen: list[str],
+        self,
+        image: str | None,
+        models: list[str],
         reference: bool,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
     ) -> tuple[list[tuple[str, str]], dict[str, Any]]:
-        """Enlarge a picture with several models, and score them when it is a reference.
+        """Enlarge an image with several models, and score them when it is a reference.
 
         Args:
-            picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM; its colours are used. Pixels x models
-                at most 262144; of a reference scale^2 as many, by the smallest scale chosen.
-            chosen: names of models.
-            reference: the picture is the truth: shrink it first, restore it, score it.
+            image: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM; its colours are used. How large it may
+                be follows from the models, and the page says it.
+            models: names of models.
+            reference: the image is the truth: shrink it first, restore it, score it.
             progress: filled in by gradio.
 
         Returns:
@@ -182,68 +185,97 @@ def tab(models: Models) -> None:
             the scores as a table, one row for each answer
         """
         with readable():
-            if not chosen:
+            if not models:
                 raise ValueError("no model is chosen: choose at least one to compare")
-            shrink = min(tasks[name].scale for name in chosen) if reference else 1
-            image = read_picture(picture, len(chosen), shrink)
-            pixels = image.width * image.height // shrink**2
-            jobs.allow({comparable[name]: pixels for name in chosen})
-            given = [
-                set_task(image, degradation, reference)
-                for degradation in dict.fromkeys(tasks[name] for name in chosen)
-            ]
-            shown = [("reference", image)] if reference else []
+            chosen = {name: self.models[name] for name in models}
+            given = read_image(image)
+            limits.check(given.size, self._largest(models, reference), "choose fewer models")
+            tasks = self._tasks(chosen, given, reference)
+            shown = [("reference", given)] if reference else []
             found: list[Entry] = []
-            for task in given:
-                shown.append(task.input)
-                members = {n: comparable[n] for n in chosen if tasks[n] == task.degradation}
-                for entry in answers(task, members):
-                    found.append(entry)
-                    shown.append((entry.caption, entry.picture))
-                    progress((len(found), len(chosen) + len(given)), unit="pictures")
+            steps = Steps(progress, "Upscaling", "images")
+            with jobs.turn(
+                {
+                    each: task.lr.shape[-2] * task.lr.shape[-1]
+                    for task, members in tasks
+                    for each in members.values()
+                }
+            ):
+                for task, members in tasks:
+                    shown.append(task.input)
+                    for entry in answers(task, members):
+                        found.append(entry)
+                        shown.append((entry.caption, entry.image))
+                        steps(len(found), len(models) + len(tasks))
             captions, images = zip(*shown, strict=True)
-            stem = Path(str(picture)).stem
-            paths = stored(images, [f"{stem}-{n}.png" for n in range(1, len(images) + 1)], box)
+            stem = Path(str(image)).stem
+            paths = stored(images, [f"{stem}-{n}.png" for n in range(1, len(images) + 1)])
         return list(zip(paths, captions, strict=True)), table(found)
 
-    with gr.Tab("Compare", id="compare", elem_id="tab-compare"), gr.Row():
-        with gr.Column(scale=2, min_width=320):
-            box = picture_box()
-            examples.offer(box)
-            reference = gr.Checkbox(label=REFERENCE, info=REFERENCE_INFO)
-            same = tasks[first(comparable)]
-            chosen = gr.CheckboxGroup(
-                described(comparable),
-                value=[name for name, task in tasks.items() if task == same],
-                label="Models",
-                elem_classes="column",
-            )
-            button = gr.Button("Compare", variant="primary", size="lg")
-        with gr.Column(scale=3, min_width=320):
-            gallery = gr.Gallery(
-                format="png",
-                columns=3,
-                height="auto",
-                object_fit="contain",
-                buttons=["download", "fullscreen"],
-                interactive=False,
-                label="Answers: choose one to see it large",
-                elem_classes="pairs captions",
-            )
-            scores = gr.Dataframe(
-                headers=list(COLUMNS),
-                interactive=False,
-                label="Scores",
-                elem_classes="scores",
-            )
-            gr.Markdown(CONVENTIONS, elem_classes="note")
+    def show_limit(self, models: list[str], reference: bool) -> str:
+        """The largest image that is taken, in words."""
+        if not models:
+            return "Choose at least one model."
+        most = self._largest(models, reference)
+        side = int(most**0.5)
+        return f"Up to {megapixels(most)} megapixels with these models, such as {side} x {side}."
 
-    button.click(
-        compare,
-        [box, chosen, reference],
-        [gallery, scores],
-        api_name="compare",
-        concurrency_id="model",
-        show_progress_on=gallery,
-        scroll_to_output=True,
-    )
+    def _largest(self, models: list[str], reference: bool) -> int:
+        """Pixels of the largest image that these models take, each at its own scale."""
+        chosen = [self.models[name] for name in models]
+        work = [limits.Work(each, shrink=each.scale if reference else 1) for each in chosen]
+        return limits.largest(work, limits.LARGEST_SHOWN)
+
+    @staticmethod
+    def _tasks(models: Models, image: Image.Image, reference: bool) -> list[tuple[Task, Models]]:
+        """Each task that the models were made for, with its models."""
+        groups: dict[Degradation, dict[str, SuperResolutionModel]] = {}
+        for name, model in models.items():
+            assert model.degradation is not None  # of `upscalers`
+            groups.setdefault(model.degradation, {})[name] = model
+        return [(set_task(image, each, reference), group) for each, group in groups.items()]
+
+    def lay_out(self) -> None:
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                self.image = image_box()
+                self.limit = gr.Markdown(elem_classes="note")
+                self.action = Action.laid_out("Compare")
+                examples.offer(self.image)
+                self.reference = gr.Checkbox(label=REFERENCE, info=REFERENCE_INFO)
+                task = self.models[first(self.models)].degradation
+                same = [name for name, each in self.models.items() if each.degradation == task]
+                self.chosen = gr.CheckboxGroup(
+                    described(self.models),
+                    value=same,
+                    label="Models",
+                    elem_classes="column",
+                )
+                self.limit.value = self.show_limit(same, False)
+            with gr.Column(scale=3, min_width=320):
+                self.gallery = gr.Gallery(
+                    format="png",
+                    columns=3,
+                    height="auto",
+                    object_fit="contain",
+                    buttons=["download", "fullscreen"],
+                    interactive=False,
+                    label="Answers: choose one to see it large",
+                    elem_classes="pairs captions",
+                )
+                self.scores = gr.Dataframe(
+                    headers=list(COLUMNS),
+                    interactive=False,
+                    label="Scores",
+                    elem_classes="scores",
+                )
+                gr.Markdown(CONVENTIONS, elem_classes="note")
+
+    def connect(self) -> None:
+        self.chosen.change(self.show_limit, [self.chosen, self.reference], self.limit, **QUIET)
+        self.reference.change(self.show_limit, [self.chosen, self.reference], self.limit, **QUIET)
+        self.action.run(
+            self.compare,
+            [self.image, self.chosen, self.reference],
+            [self.gallery, self.scores],
+        )

@@ -23,7 +23,7 @@ def photographs(folder: Path) -> list[str]:
 
 
 def offer(box: gr.Image) -> None:
-    """Lay out the photographs below a picture box, which takes the one that is chosen."""
+    """Lay out the photographs below an image box, which takes the one that is chosen."""
     with tempfile.TemporaryDirectory() as folder:  # gradio keeps copies of its own
         gr.Examples(
             photographs(Path(folder)),

@@ -8,7 +8,7 @@ from torchvision.utils import make_grid
 from hvae_sr.imaging.pixels import to_image
 from hvae_sr.nn.resize import enlarge
 
-VISIBLE = 128  # pixels a side below which a picture is too small to see
+VISIBLE = 128  # pixels a side below which an image is too small to see
 GAP = 2  # pixels of the samples
 
 

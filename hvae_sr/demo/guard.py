@@ -17,12 +17,13 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from hvae_sr.demo.values import DISK_FULL, FILE, explained
+from hvae_sr.demo.cache import own_folder
+from hvae_sr.demo.values import DISK_FULL, FILE, OWN, explained
 
 API = "/gradio_api"
 LARGEST_FILE = 32 * 2**20  # bytes
 LARGEST_CALL = 2**16  # bytes of a request that uploads nothing
-UPLOADS = (f"{API}/upload", f"{API}/mcp")  # MCP clients send pictures inside their calls
+UPLOADS = (f"{API}/upload", f"{API}/mcp")  # MCP clients send images inside their calls
 CHUNK_TIME = 30.0  # seconds to wait for more of a body
 BODY_TIME = 600.0  # seconds for all of it
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -142,6 +143,7 @@ class Guard:
         try:
             largest = self._admitted(scope)
             _drop_ranges(scope)
+            _find_own(scope)
             if scope["path"].startswith((FILE, API)):
                 self.page.restore()
             form = scope["path"].startswith(UPLOADS[0])
@@ -202,6 +204,15 @@ def _drop_ranges(scope: Scope) -> None:
     headers = MutableHeaders(scope=scope)
     if not RANGE.fullmatch(headers.get("range", "bytes=0-")):
         del headers["range"]
+
+
+def _find_own(scope: Scope) -> None:
+    """Let an address that hides where the demo's own folder is lead there.
+
+    gradio serves what lies in it alone, wherever such an address leads.
+    """
+    if scope["path"].startswith(OWN):
+        scope["path"] = f"{FILE}{own_folder()}/{scope['path'].removeprefix(OWN)}"
 
 
 def is_open(path: str) -> bool:

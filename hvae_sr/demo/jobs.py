@@ -1,31 +1,39 @@
 """Work that can be stopped: when nobody waits for it, or when it takes too long.
 
-A model asks between its layers whether to go on, so that large pictures end between two tiles and
+A model asks between its layers whether to go on, so that large images end between two tiles and
 everything else within one pass.
 """
 
+import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from hvae_sr.demo import limits
 from hvae_sr.demo.values import refusal
+from hvae_sr.errors import HvaeSrError
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 
 LEAST_TIME = 60.0  # seconds that any job has
 SLACK = 3  # by how much longer than measured a job may take, on a machine that is busy
-PROBE = 32  # side in pixels of the picture that models are measured on
-SAMPLE = PROBE**2  # pixels that a picture drawn from nothing counts as
+PROBE = 32  # side in pixels of the image that models are measured on
+SAMPLE = PROBE**2  # pixels that an unconditional sample counts as
 PROBES = 2  # of which the faster one counts
 
 UNHEARD = "nobody waited for this answer, so it was stopped: ask again, and stay connected"
 
 current: ContextVar["Job | None"] = ContextVar("the job of this thread", default=None)
+AT_ONCE = 2  # calls that run beside each other, of which one may be long
+SHORT = 3e11  # operations of a call that others may wait for
+
+_long = threading.Lock()
 _costs: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
 
 
@@ -89,6 +97,29 @@ def allow(work: Mapping[SuperResolutionModel, int]) -> None:
     if (job := current.get()) is not None:
         needed = sum(measure(model) * pixels for model, pixels in work.items())
         job.limit(LEAST_TIME + SLACK * needed)
+
+
+@contextmanager
+def turn(work: Mapping[SuperResolutionModel, int]) -> Iterator[None]:
+    """Work in the time that it needs, see `allow`, and let short work run beside long work.
+
+    Of the calls that run at once one may be long, so that nobody waits for it.
+
+    Raises:
+        HvaeSrError: for long work while other long work runs.
+    """
+    allow(work)
+    if sum(limits.operations(model) * pixels for model, pixels in work.items()) <= SHORT:
+        yield
+        return
+    if not _long.acquire(blocking=False):
+        raise HvaeSrError(
+            "another large image is being upscaled: try again in a minute, or with a smaller image"
+        )
+    try:
+        yield
+    finally:
+        _long.release()
 
 
 def _probe(model: SuperResolutionModel) -> float:

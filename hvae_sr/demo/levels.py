@@ -8,21 +8,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hvae_sr.demo import examples, jobs
-from hvae_sr.demo.grids import grid, strip
-from hvae_sr.demo.shared import (
-    Models,
-    answers,
-    can_sample,
-    checked_seed,
-    menu,
-    picture_box,
-    read_picture,
-    readable,
+from hvae_sr.demo import examples, jobs, limits
+from hvae_sr.demo.catalogue import Models, can_sample, samplers
+from hvae_sr.demo.components import (
+    count_slider,
+    image_box,
+    model_menu,
     seed_box,
-    stored,
     temperature_slider,
 )
+from hvae_sr.demo.files import read_image, stored
+from hvae_sr.demo.grids import grid, strip
+from hvae_sr.demo.progress import Steps
+from hvae_sr.demo.tab import Action, Tab, documented
+from hvae_sr.demo.values import checked_seed, readable
 from hvae_sr.imaging import pixels
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.models.traversal import Stage, redraw, stages
@@ -31,65 +30,45 @@ MOST_OTHERS = 8
 
 EXPLANATION = (
     "A sample is drawn level by level, from coarse to fine. Each row keeps a part of the same "
-    "sample, its first picture, and draws the rest anew: what still differs along a row is what "
-    "the finer levels decide. **y** is the small picture, **x** the large one."
+    "sample, its first image, and draws the rest anew: what still differs along a row is what "
+    "the finer levels decide. **y** is the low-resolution image, **x** the high-resolution one."
 )
 TEMPERATURE_INFO = "Lower is smoother and more typical, 1 is what the model believes."
-PICTURE_INFO = (
-    "Instead of a sample, the model's answers to your picture: **y** is given, and only **x** is "
+IMAGE_INFO = (
+    "Instead of a sample, the model's answers to your image: **y** is given, and only **x** is "
     "drawn. Models of photographs need one."
 )
 
 
-def rows_of(
-    model: GenerativeModel,
-    picture: str | None,
-    others: int,
-    temperature: float,
-    seed: int,
-) -> Iterator[tuple[Stage, Tensor]]:
-    """See `redraw`, for an uploaded picture or none.
+class LevelsTab(Tab[GenerativeModel]):
+    """Keeps the coarse latents of a sample and draws the finer ones anew."""
 
-    Raises:
-        HvaeSrError, ValueError: where picture and model do not fit.
-    """
-    if picture is None:
-        if not can_sample(model):
-            raise ValueError("this model only enlarges: give it a picture, or choose another one")
-        jobs.allow({model: jobs.SAMPLE * (1 + others) * len(stages(model))})
-        return redraw(model, seed, others=others, temperature=temperature)
-    answers = (1 + others) * len(stages(model, given=True))
-    image = read_picture(picture, answers)
-    jobs.allow({model: image.width * image.height * answers})
-    lr, _ = pixels.split(image)
-    return redraw(model, seed, others=others, lr=lr, temperature=temperature)
+    title = "Levels"
+    id = "levels"
 
+    def suitable(self, models: Models) -> dict[str, GenerativeModel]:
+        if not samplers(models):
+            return {}
+        return {name: each for name, each in models.items() if isinstance(each, GenerativeModel)}
 
-def tab(models: Models) -> None:
-    """Lay out the tab and connect it; inside `gr.Blocks`. Without a model that samples, no tab."""
-    hierarchies = {
-        name: model for name, model in models.items() if isinstance(model, GenerativeModel)
-    }
-    samplers = [name for name, model in hierarchies.items() if can_sample(model)]
-    if not samplers:
-        return
-
+    @documented
     def levels(
+        self,
         model: str,
         others: int,
         temperature: float,
         seed: int | None,
-        picture: str | None = None,
+        image: str | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
     ) -> tuple[list[tuple[Image.Image, str]], str]:
         """Keep the coarse latents of a sample and redraw the finer ones, level by level.
 
         Args:
             model: a name from the menu.
-            others: how many pictures beside the sample in each row, 1 to 8.
+            others: how many images beside the sample in each row, 1 to 8.
             temperature: 0 makes all alike, 1 latents at full scale, at most 1.2.
             seed: names the sample.
-            picture: the small picture, or none to draw it too; pixels x pictures at most 262144.
+            image: the LR image, or none to draw it too; pixels x images at most 262144.
             progress: filled in by gradio.
 
         Returns:
@@ -97,51 +76,73 @@ def tab(models: Models) -> None:
             a PNG file with all rows at their own pixels
         """
         with readable():
-            chosen = hierarchies[model]
+            chosen = self.models[model]
             seed = checked_seed(seed)
-            count = len(stages(chosen, given=picture is not None))
+            count = len(stages(chosen, given=image is not None))
             rows = []
-            for stage, samples in rows_of(chosen, picture, others, temperature, seed):
+            steps = Steps(progress, "Drawing", "rows")
+            for stage, samples in self._rows(chosen, image, others, temperature, seed):
                 rows.append((f"Kept: {stage.kept}", samples))
-                progress((len(rows), count), unit="rows")
+                steps(len(rows), count)
             whole = grid(torch.cat([samples for _, samples in rows]), columns=1 + others)
-            stem = Path(picture).stem if picture else model
-            (path,) = stored([whole], [f"{stem}-levels-seed{seed}.png"], gallery)
+            stem = Path(image).stem if image else model
+            (path,) = stored([whole], [f"{stem}-levels-seed{seed}.png"])
         return [(strip(samples), kept) for kept, samples in rows], path
 
-    with gr.Tab("Levels", id="levels", elem_id="tab-levels"), gr.Row():
-        with gr.Column(scale=2, min_width=320):
-            gr.Markdown(EXPLANATION, elem_classes="note")
-            name = menu(hierarchies, samplers[0])
-            with gr.Group():
-                temperature = temperature_slider(0.9, TEMPERATURE_INFO)
-                others = gr.Slider(
-                    1,
-                    MOST_OTHERS,
-                    value=5,
-                    step=1,
-                    precision=0,
-                    label="Others in each row",
-                    info="They share what the row keeps of the sample.",
-                )
-                seed = seed_box()
-            with gr.Accordion("Levels of your own picture", open=False):
-                gr.Markdown(PICTURE_INFO, elem_classes="note")
-                box = picture_box()
-                examples.offer(box)
-            button = gr.Button("Redraw the levels", variant="primary", size="lg")
-        with gr.Column(scale=3, min_width=320):
-            gallery = gr.Gallery(
-                format="png",
-                columns=1,
-                height="auto",
-                object_fit="contain",
-                buttons=["download", "fullscreen"],
-                interactive=False,
-                label="The sample comes first in each row",
-                elem_classes="strips",
-            )
-            download = gr.DownloadButton("Download the rows as PNG", interactive=False, size="md")
+    def _rows(
+        self, model: GenerativeModel, image: str | None, others: int, temperature: float, seed: int
+    ) -> Iterator[tuple[Stage, Tensor]]:
+        """See `redraw`, for an uploaded image or none.
 
-    inputs = [name, others, temperature, seed, box]
-    answers(button, levels, inputs, [gallery, download], "levels")
+        Raises:
+            HvaeSrError, ValueError: where image and model do not fit.
+        """
+        if image is None:
+            if not can_sample(model):
+                raise ValueError("this model only enlarges: give it an image, or choose another")
+            jobs.allow({model: jobs.SAMPLE * (1 + others) * len(stages(model))})
+            return redraw(model, seed, others=others, temperature=temperature)
+        answers = (1 + others) * len(stages(model, given=True))
+        given = read_image(image)
+        limits.check(given.size, limits.LARGEST_PASS // answers, "ask for fewer images in a row")
+        jobs.allow({model: given.width * given.height * answers})
+        lr, _ = pixels.split(given)
+        return redraw(model, seed, others=others, lr=lr, temperature=temperature)
+
+    def lay_out(self) -> None:
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                self.model = model_menu(self.models, next(iter(samplers(self.models))))
+                self.action = Action.laid_out("Redraw the levels")
+                gr.Markdown(EXPLANATION, elem_classes="note")
+                with gr.Group():
+                    self.temperature = temperature_slider(0.9, TEMPERATURE_INFO)
+                    info = "They share what the row keeps of the sample."
+                    self.others = count_slider(1, MOST_OTHERS, 5, "Others in each row", info)
+                    self.seed = seed_box()
+                with gr.Accordion("Levels of your own image", open=False):
+                    gr.Markdown(IMAGE_INFO, elem_classes="note")
+                    self.image = image_box()
+                    examples.offer(self.image)
+            with gr.Column(scale=3, min_width=320):
+                self.gallery = gr.Gallery(
+                    format="png",
+                    columns=1,
+                    height="auto",
+                    object_fit="contain",
+                    buttons=["download", "fullscreen"],
+                    interactive=False,
+                    label="The sample comes first in each row",
+                    elem_classes="strips",
+                )
+                self.file = gr.DownloadButton(
+                    "Download the rows as PNG", interactive=False, size="md"
+                )
+
+    def connect(self) -> None:
+        self.action.run(
+            self.levels,
+            [self.model, self.others, self.temperature, self.seed, self.image],
+            [self.gallery, self.file],
+            download=self.file,
+        )

@@ -14,7 +14,7 @@ from gradio.utils import LRUCache
 from hvae_sr.atomic import atomic_write
 from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
-from hvae_sr.demo.line import Line, job_of
+from hvae_sr.demo.call_queue import CallQueue, job_of
 from hvae_sr.demo.values import NOT_UNDERSTOOD, check, explained, refusal, vetted
 
 CHOSEN = {"index", "value"}  # what the page says of a thing that was chosen
@@ -50,7 +50,7 @@ class Page(gr.Blocks):
 
     def queue(self, *args: Any, **kwargs: Any) -> "Page":
         super().queue(*args, **kwargs)
-        self._queue = Line.like(self._queue)
+        self._queue = CallQueue.like(self._queue)
         routes.file_upload_statuses = Uploads()
         return self
 

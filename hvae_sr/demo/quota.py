@@ -25,13 +25,16 @@ def room() -> int:
     return min(cache.QUOTA - cache.used(folder), shutil.disk_usage(folder).free - RESERVE)
 
 
-def check_room() -> None:
+def check_room(needed: int = 0) -> None:
     """Refuse to write more than there is room for.
 
+    Args:
+        needed: bytes that are about to be written.
+
     Raises:
-        HvaeSrError: when there is none.
+        HvaeSrError: when there is none, or not as much.
     """
-    if room() <= 0:
+    if room() <= needed:
         raise HvaeSrError(FULL)
 
 

@@ -37,10 +37,10 @@ def write_space(target: Path, models: Sequence[str] = ()) -> None:
     Raises:
         HvaeSrError: when the folder holds something else, or a model is not bundled.
     """
-    shelf = bundled()
+    found = bundled()
     for name in models:
-        if name not in shelf:
-            raise HvaeSrError(f"{name!r} is no bundled model: choose from {', '.join(shelf)}")
+        if name not in found:
+            raise HvaeSrError(f"{name!r} is not a bundled model: choose from {', '.join(found)}")
     if not _free(target):
         raise HvaeSrError(
             f"{target} holds something else than a Space written here: name a new folder"
@@ -49,7 +49,7 @@ def write_space(target: Path, models: Sequence[str] = ()) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         new, old = Path(scratch, "new"), Path(scratch, "old")
         old.mkdir()
-        _fill(new, {name: shelf[name] for name in models or shelf})
+        _fill(new, {name: found[name] for name in models or found})
         target.mkdir(exist_ok=True)
         for entry in new.iterdir():
             place = target / entry.name
@@ -83,13 +83,13 @@ def card() -> str:
         app_file="app.py",
         license="apache-2.0",
         pinned=False,
-        short_description="Enlarge pictures and movies; see how sure the model is",
+        short_description="Enlarge images and movies; see how sure the model is",
         tags=["super-resolution", "image-to-image", "vae"],
     )
     return (
         f"---\n{data.to_yaml()}\n---\n\n# hvae-sr\n\n"
-        "Enlarge pictures and movies with a CNN, a VAE or hierarchical VAEs, see how sure the "
-        "model is, and draw new pictures from nothing. `python app.py` runs it here.\n\n"
+        "Enlarge images and movies with a CNN, a VAE or hierarchical VAEs, see how sure the "
+        "model is, and draw unconditional samples. `python app.py` runs it here.\n\n"
         f"{MARK}\n"
     )
 

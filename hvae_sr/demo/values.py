@@ -1,7 +1,11 @@
 """What visitors send as values: taken only when the page's own components could have sent it."""
 
 import errno
+import html
 import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -10,10 +14,14 @@ import gradio as gr
 from gradio_client.utils import is_http_url_like
 
 from hvae_sr.demo.cache import own_folder
+from hvae_sr.errors import HvaeSrError
 
 FILE = "/gradio_api/file="  # where the server serves its files
+OWN = f"{FILE}own/"  # the same for files of the demo's own folder, which this does not name
 META = {"_type": "gradio.FileData"}  # the mark that gradio's own components put on files
 MARKS = frozenset({"path", "url", "meta"})  # a dict with one of these means to be a file
+LARGEST_SEED = 2**31 - 1
+LONGEST_TEXT = 64  # characters that are typed where a menu takes them
 DEEPEST = 8  # levels of lists and dicts in a value; the page sends three at most
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_UNDERSTOOD = "a file or value was not understood: upload files first"
@@ -32,7 +40,7 @@ def explained(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return "the disk of the server is full: try again later"
     if isinstance(error, MemoryError):
-        return "the server is short of memory: try again later, or with a smaller picture"
+        return "the server is short of memory: try again later, or with a smaller image"
     return "this went wrong on the server, whose log says more: try again, or with other values"
 
 
@@ -113,6 +121,10 @@ def checked_index(index: Any, count: int) -> int:
 
 
 def _check_choice(label: str, component: Any, value: Any) -> None:
+    if getattr(component, "allow_custom_value", False):
+        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+            raise refusal(f"{label}: use at most {LONGEST_TEXT} characters")
+        return
     several = isinstance(component, gr.CheckboxGroup) or getattr(component, "multiselect", False)
     choices = [choice for _, choice in component.choices]
     chosen = value if several and isinstance(value, list) else [value]
@@ -134,3 +146,30 @@ def _check_number(label: str, component: Any, value: Any) -> None:
 
 def _endless(value: float) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
+
+
+def checked_seed(seed: int | None) -> int:
+    """The seed, which an emptied box leaves out.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    if seed is None:
+        raise ValueError(f"there is no seed: type a whole number from 0 to {LARGEST_SEED}")
+    return seed
+
+
+def without_folders(message: str) -> str:
+    """A message in which files of the cache go by their names alone."""
+    return re.sub(re.escape(str(own_folder())) + r"(/[^/\s]+)*/", "", message)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Show what the package refuses as one sentence in the page, without a traceback."""
+    try:
+        yield
+    except (HvaeSrError, ValueError) as error:
+        # The page renders messages as HTML, and a file's name is the visitor's own text.
+        message = html.escape(without_folders(str(error)), quote=False)
+        raise refusal(message) from error

@@ -28,6 +28,7 @@ def run_in_tiles(
     options: UpscaleOptions,
     draw: Draw,
     channels: int,
+    progress: tiling.Progress | None = None,
 ) -> Tensor:
     """LR (N, 3, h, w) -> (N, S, channels, H, W); tiles shrink until they fit into memory.
 
@@ -35,6 +36,7 @@ def run_in_tiles(
         options: with a seed.
         draw: of the model.
         channels: that `draw` gives.
+        progress: called after each tile with the tiles done and how many there are.
 
     Raises:
         ValueError: for a model that does not upscale, and a tile too small for it.
@@ -60,6 +62,7 @@ def run_in_tiles(
         multiple=multiple,
         footprint=lambda: model.footprint,
         channels=channels,
+        progress=progress,
     )
     return outputs[..., : height * model.scale, : width * model.scale]
 

@@ -65,6 +65,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 
 
+Progress = Callable[[int, int], None]  # steps done, and how many there are
+
+
 @dataclass(frozen=True)
 class Part:
     """What one pass takes of a batch of images.
@@ -101,6 +104,7 @@ def upscaled(
     multiple: int,
     footprint: Callable[[], Footprint],
     channels: int = 3,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Enlarge every image of a batch in as few passes as memory allows.
 
@@ -112,6 +116,8 @@ def upscaled(
         tile: LR pixels a side of a tile, or None to choose it from the memory there is.
         multiple: what windows must be a multiple of.
         footprint: measures the network; called only when something has to be cut.
+        progress: called after each pass with the passes done and how many there are; where memory
+            runs out, it begins again.
 
     Returns:
         (N, samples, channels, h * scale, w * scale).
@@ -122,7 +128,7 @@ def upscaled(
     """
     plan = _plan(lr, samples, tile, multiple, footprint)
     while (
-        outputs := _attempt(run, lr, channels, scale, samples, multiple, plan, footprint)
+        outputs := _attempt(run, lr, channels, scale, samples, multiple, plan, footprint, progress)
     ) is None:
         if lr.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -173,15 +179,18 @@ def _attempt(
     multiple: int,
     plan: Plan,
     footprint: Callable[[], Footprint],
+    progress: Progress | None,
 ) -> Tensor | None:
     """All outputs (N * samples, channels, H, W) by one plan, or None when memory ran out."""
     count, _, height, width = lr.shape
     cut = max(height, width) > plan.tile
     halo = footprint().receptive_field if cut else 0
     rows, columns = (windows(n, plan.tile, halo, RAMP, multiple) for n in (height, width))
+    batches = list(_batches(count, samples, plan.outputs))
+    total, done = len(batches) * len(rows) * len(columns), 0
     try:
         out = lr.new_zeros(count * samples, channels, height * scale, width * scale)
-        for images, each, outputs in _batches(count, samples, plan.outputs):
+        for images, each, outputs in batches:
 
             def draw(
                 row: Window,
@@ -190,7 +199,12 @@ def _attempt(
                 each: int = each,
                 outputs: slice = outputs,
             ) -> Tensor:
-                return run(Part(images, each, outputs, row.seen, column.seen))
+                nonlocal done
+                found = run(Part(images, each, outputs, row.seen, column.seen))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+                return found
 
             blend(draw, rows, columns, out[outputs], scale)
         return out

@@ -13,6 +13,7 @@ from hvae_sr.upscaling.inputs import Images, InputImage
 from hvae_sr.upscaling.network import run_in_tiles
 from hvae_sr.upscaling.options import UpscaleKeywords, UpscaleOptions
 from hvae_sr.upscaling.sizes import fitted, passes
+from hvae_sr.upscaling.tiling import Progress
 
 if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
@@ -62,11 +63,18 @@ class Upscaler:
     Args:
         model: whose `draw` is called.
         options: of every call; keywords of a call replace its fields.
+        progress: called after each tile with the tiles done and how many there are.
     """
 
-    def __init__(self, model: "SuperResolutionModel", options: UpscaleOptions | None = None):
+    def __init__(
+        self,
+        model: "SuperResolutionModel",
+        options: UpscaleOptions | None = None,
+        progress: Progress | None = None,
+    ):
         self.model = model
         self.options = options or UpscaleOptions()
+        self.progress = progress
 
     @overload
     def __call__(
@@ -189,7 +197,8 @@ class Upscaler:
         if not self.model.is_stochastic:
             return self._outputs(lr, options), None
         if not options.consistent:
-            parts = run_in_tiles(self.model, lr, options, self.model.draw_with_variance, channels=9)
+            draw = self.model.draw_with_variance
+            parts = run_in_tiles(self.model, lr, options, draw, 9, self.progress)
             outputs, means, variances = parts.split(3, dim=2)
             square = options.used_temperature**2 or 1.0
             spread = means.var(dim=1, correction=int(options.num_samples > 1))
@@ -208,7 +217,8 @@ class Upscaler:
         degradation = self.model.degradation
         if options.consistent and degradation is not None:
             degradation.check_projection()
-        outputs = run_in_tiles(self.model, lr, options, self.model.draw, channels=3).clamp_(0, 1)
+        outputs = run_in_tiles(self.model, lr, options, self.model.draw, 3, self.progress)
+        outputs = outputs.clamp_(0, 1)
         if not options.consistent:
             return outputs
         assert degradation is not None

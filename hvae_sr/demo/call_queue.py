@@ -1,4 +1,4 @@
-"""The line of those who wait: nobody holds many places, and who has left loses theirs.
+"""The queue of calls: no client has many in it, and calls that nobody listens to are given up.
 
 gradio runs every call to its end, whether or not anybody listens, and takes any number of them
 from anyone until its queue is full for all.
@@ -10,7 +10,7 @@ import time
 import uuid
 from typing import Any
 
-from gradio.queueing import Event, Queue
+from gradio.queueing import Event, ProcessTime, Queue
 from gradio.server_messages import ProcessCompletedMessage
 from gradio.utils import run_coro_in_background
 from starlette.exceptions import HTTPException
@@ -46,11 +46,21 @@ class Mailbox(asyncio.Queue[Any]):
         return 0.0 if self._listeners else time.monotonic() - self.heard
 
 
-class Line(Queue):
+class _NoAverages(dict[Any, Any]):
+    """How long calls took, of which gradio would tell the next one the mean, whatever it asks."""
+
+    def __contains__(self, fn: object) -> bool:
+        return False
+
+    def __missing__(self, fn: Any) -> ProcessTime:
+        return ProcessTime()
+
+
+class CallQueue(Queue):
     """gradio's queue, with at most `MOST_OPEN` calls of a client, and only for those who listen."""
 
     @classmethod
-    def like(cls, queue: Queue) -> "Line":
+    def like(cls, queue: Queue) -> "CallQueue":
         """A new one with the settings of another queue."""
         return cls(
             live_updates=queue.live_updates,
@@ -64,6 +74,7 @@ class Line(Queue):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.ANALYTICS_MAX_EVENTS = 1  # nobody reads them: monitoring is closed
+        self.process_time_per_fn = _NoAverages()
 
     def compute_analytics_summary(self, records: Any) -> dict[str, Any]:
         """None, for the same reason; gradio builds a table of all calls after each of them."""

@@ -13,11 +13,12 @@ import pytest
 import torch
 from conftest import Nearest, free_port
 from PIL import Image
+from test_demo import REST
 from torch import Tensor
 
 from benchmarks import check_demo as check
 from hvae_sr import demo
-from hvae_sr.demo import jobs, line, page, shared
+from hvae_sr.demo import call_queue, jobs, page, values
 from hvae_sr.demo.page import Page
 from hvae_sr.models.base import SuperResolutionModel
 
@@ -49,7 +50,7 @@ def models() -> dict[str, SuperResolutionModel]:
 @pytest.fixture(scope="module")
 def blocks(models: dict[str, SuperResolutionModel]) -> Iterator[Page]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "shelf", lambda: models)
+        patch.setattr(demo, "bundled_models", lambda: models)
         served = demo.launch(port=free_port(), block=False)
     assert isinstance(served, Page)
     yield served
@@ -68,8 +69,8 @@ def slow(models: dict[str, SuperResolutionModel]) -> Iterator[Slow]:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not listen has left at once."""
-    monkeypatch.setattr(line, "SILENCE", 0.5)
-    monkeypatch.setattr(line, "PAUSE", 0.05)
+    monkeypatch.setattr(call_queue, "SILENCE", 0.5)
+    monkeypatch.setattr(call_queue, "PAUSE", 0.05)
 
 
 def until(true: Callable[[], Any], seconds: float = 30) -> None:
@@ -79,8 +80,8 @@ def until(true: Callable[[], Any], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def values(path: str, model: str) -> dict[str, Any]:
-    return {"data": [check.named(path), model, 1, 0, 0, False]}
+def arguments(path: str, model: str) -> dict[str, Any]:
+    return {"data": [check.named(path), model, *REST]}
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def ask(blocks: Page, tmp_path: Any) -> Callable[[check.Visitor, str], httpx.Res
 
     def call(visitor: check.Visitor, model: str) -> httpx.Response:
         path = visitor.upload(tmp_path / "in.png")
-        return visitor.http.post("/gradio_api/call/upscale", json=values(path, model))
+        return visitor.http.post("/gradio_api/call/upscale", json=arguments(path, model))
 
     return call
 
@@ -108,12 +109,12 @@ def test_a_client_has_few_open_calls_and_leaves_room_for_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     greedy, other = visitor(1), visitor(2)
-    answers = [ask(greedy, "slow") for _ in range(line.MOST_OPEN + 2)]
+    answers = [ask(greedy, "slow") for _ in range(call_queue.MOST_OPEN + 2)]
     codes = [each.status_code for each in answers]
-    assert codes == [200] * line.MOST_OPEN + [429] * 2
+    assert codes == [200] * call_queue.MOST_OPEN + [429] * 2
     assert "4 calls open here" in answers[-1].json()["detail"]
     assert ask(other, "quick").status_code == 200
-    monkeypatch.setattr(line, "SILENCE", 0)
+    monkeypatch.setattr(call_queue, "SILENCE", 0)
     until(lambda: not blocks._queue.event_ids_to_events)
     monkeypatch.undo()
     assert ask(greedy, "quick").status_code == 200  # places come back
@@ -129,27 +130,34 @@ def test_a_claimed_address_is_no_other_client(
 ) -> None:
     liar = visitor(3)
     codes = []
-    for number in range(line.MOST_OPEN + 1):
+    for number in range(call_queue.MOST_OPEN + 1):
         liar.http.headers["x-forwarded-for"] = f"10.0.0.{number}"
         codes.append(ask(liar, "slow").status_code)
-    assert codes == [200] * line.MOST_OPEN + [429]
-    monkeypatch.setattr(line, "SILENCE", 0)
+    assert codes == [200] * call_queue.MOST_OPEN + [429]
+    monkeypatch.setattr(call_queue, "SILENCE", 0)
     until(lambda: not blocks._queue.event_ids_to_events)
 
 
 def test_calls_without_a_listener_are_given_up(
-    slow: Slow, ask: Any, visitor: Callable[[int], check.Visitor], blocks: Page, soon: None
+    slow: Slow,
+    ask: Any,
+    visitor: Callable[[int], check.Visitor],
+    blocks: Page,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(call_queue, "SILENCE", 60)
+    monkeypatch.setattr(call_queue, "PAUSE", 0.05)
     quiet = visitor(4)
     passed = slow.passed
-    running, waiting = (ask(quiet, "slow").json()["event_id"] for _ in range(2))
+    events = [ask(quiet, "slow").json()["event_id"] for _ in range(jobs.AT_ONCE + 1)]
     until(lambda: slow.passed > passed)
-    assert len(blocks._queue.event_ids_to_events) == 2
-    until(lambda: not blocks._queue.event_ids_to_events, 10)  # both alone would take 40 s
+    assert len(blocks._queue.event_ids_to_events) == len(events)
+    monkeypatch.setattr(call_queue, "SILENCE", 0.5)
+    until(lambda: not blocks._queue.event_ids_to_events, 10)  # they would take 40 s
     passed = slow.passed
     time.sleep(0.3)
     assert slow.passed == passed  # within its only tile
-    for event in (running, waiting):  # who comes late is told
+    for event in events:  # who comes late is told
         said = quiet.http.get(f"/gradio_api/call/upscale/{event}").text
         assert "nobody waited" in said
 
@@ -189,7 +197,7 @@ def test_a_cancelled_call_does_not_go_on_beside_the_next(
     nosy = visitor(7)
     path = nosy.upload(tmp_path / "in.png")
     (number,) = [n for n, fn in blocks.fns.items() if fn.api_name == "upscale"]
-    call = {**values(path, "slow"), "fn_index": number, "session_hash": "canceller"}
+    call = {**arguments(path, "slow"), "fn_index": number, "session_hash": "canceller"}
     passed = slow.passed
     event = nosy.http.post("/gradio_api/queue/join", json=call).json()["event_id"]
     until(lambda: slow.passed > passed)
@@ -237,7 +245,7 @@ def test_nothing_is_kept_for_nobody(
     soon: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(line, "KEPT", 0.5)
+    monkeypatch.setattr(call_queue, "KEPT", 0.5)
     for _ in range(6):
         assert ask(visitor(10), "quick").is_success
         until(lambda: not blocks._queue.event_ids_to_events)
@@ -313,7 +321,7 @@ def test_a_client_is_an_address_or_the_network_of_a_customer(host: str, same: st
     class Request:
         client = type("Address", (), {"host": host})()
 
-    assert line.client(Request()) == same
+    assert call_queue.client(Request()) == same
 
 
 def test_stopping_is_asked_for_in_the_thread_of_the_job_alone() -> None:
@@ -330,7 +338,7 @@ def test_stopping_is_asked_for_in_the_thread_of_the_job_alone() -> None:
     try:
         with pytest.raises(gr.Error, match="nobody waited"):
             model(torch.zeros(1, 3, 2, 2))
-        with pytest.raises(gr.Error), shared.readable():
+        with pytest.raises(gr.Error), values.readable():
             model.upscale(Image.new("RGB", (4, 4)))
         thread = threading.Thread(target=elsewhere)
         thread.start()

@@ -1,4 +1,4 @@
-"""Where several answers disagree: their per-pixel standard deviation, in colour."""
+"""How sure a model is of each pixel: the standard deviation of its samples, in colour."""
 
 import numpy as np
 from PIL import Image
@@ -17,10 +17,10 @@ STOPS = (
 )
 
 
-def deviation(std: Tensor) -> np.ndarray:
-    """Deviation of each channel (1, 3, H, W) in [0, 1] -> of the pixel (H, W), in units of 1 / 255.
+def pixel_std(std: Tensor) -> np.ndarray:
+    """Standard deviation of each channel (1, 3, H, W) in [0, 1] -> of the pixel (H, W).
 
-    The variance is averaged over the colour channels.
+    In units of 1 / 255; the variance is averaged over the colour channels.
     """
     return std[0].square().mean(dim=0).sqrt().mul(255).numpy()
 
@@ -32,15 +32,3 @@ def coloured(values: np.ndarray, top: float) -> Image.Image:
         np.interp(position, range(len(STOPS)), levels) for levels in zip(*STOPS, strict=True)
     ]
     return Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))
-
-
-def legend(top: float, count: int) -> str:
-    """HTML: the colours with the values at both ends."""
-    stops = ", ".join(f"rgb{stop}" for stop in STOPS)
-    return (
-        f'<div class="scale"><span>0</span>'
-        f'<div style="background: linear-gradient(to right, {stops})"></div>'
-        f"<span>{top:.1f} / 255</span></div>"
-        f'<p class="note">Standard deviation of each pixel, from {count} samples: '
-        "bright is where the picture leaves the model a choice.</p>"
-    )
