@@ -13,13 +13,15 @@ bits of both images add up. Given y alone, u is drawn from q(u | y), then z from
 nothing, u from p(u) and y from p(y | u). x does not see u, and q(z | x, y) does not either.
 
 Departures: residual cells instead of densely connected, weight-normalised ones with ELUs and gates
-that average over the whole image, so that images may have any size; images are folded into channels
-(space to depth) where there are fewer levels than the paper's; all couplings of p(u) work at the
-resolution of u, without squeezing it, and start as the identity; p(z | y, u) and p(x | y, z) share
-their features of y, which p(x | y, z) has in place of the enlarged y; its means are offsets from
-that; q(z | x, y) is shown x and its difference from the enlarged y, in the authors' code x alone;
-softplus standard deviations instead of exponentials of clipped logarithms, 0.25 at first in
-posteriors and 1 in p(z | y, u). The scale may be 3 or 4 too, and y made by any degradation.
+that average over the whole image, so that images may have any size; borders repeated instead of
+zeros; images are folded into channels (space to depth) where there are fewer levels than the
+paper's; all couplings of p(u) work at the resolution of u, without squeezing it, and start as the
+identity; p(z | y, u) and p(x | y, z) share their features of y, which p(x | y, z) has in place of
+the enlarged y; its means are offsets from that; in both likelihoods the means of green and blue
+move with the errors of the channels before, not with their values; q(z | x, y) is shown x and its
+difference from the enlarged y, in the authors' code x alone; softplus standard deviations instead
+of exponentials of clipped logarithms, 0.25 at first in posteriors and 1 in p(z | y, u). The scale
+may be 3 or 4 too, and y made by any degradation.
 """
 
 import math
