@@ -312,13 +312,13 @@ def _levels(bits: dict[str, Any]) -> list[list[str]]:
     """Cells of each resolution: size, groups, units, active units, their share, bits of rate."""
     units, active, rates = (bits.get(key, []) for key in ("units", "active", "rates"))
     sums: dict[str, list[float]] = {}
-    for (channels, height, width), awake, rate in zip(units, active, rates, strict=True):
+    for (channels, height, width), moving, rate in zip(units, active, rates, strict=True):
         level = sums.setdefault(f"{width}x{height}", [0, 0, 0, 0.0])
-        for index, value in enumerate((1, channels * height * width, awake, rate)):
+        for index, value in enumerate((1, channels * height * width, moving, rate)):
             level[index] += value
     return [
-        [size, f"{groups}", f"{count:,}", f"{awake:,}", f"{awake / count:.0%}", f"{rate:.3f}"]
-        for size, (groups, count, awake, rate) in sums.items()
+        [size, f"{groups}", f"{count:,}", f"{moving:,}", f"{moving / count:.0%}", f"{rate:.3f}"]
+        for size, (groups, count, moving, rate) in sums.items()
     ]
 
 

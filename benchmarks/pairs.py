@@ -103,7 +103,7 @@ def make(task: Task, folder: Path, corrupt: Blind, seed: int) -> int:
 
 
 def degradation(strength: str) -> Blind:
-    """The named degradation, without film frames where PyAV is absent, which is then said."""
+    """The named degradation, without film frames where PyAV is missing, with a message."""
     corrupt = Blind(SCALE, **STRENGTHS[strength])
     if find_spec("av") is None:
         print("pairs: film frames are left out, for PyAV is not installed", file=sys.stderr)
@@ -127,14 +127,14 @@ def write(options: argparse.Namespace) -> None:
             done += number
     seconds = time.perf_counter() - start
     rate = done / seconds
-    told = {
+    record = {
         "count": done,
         "seed": options.seed,
         "photographs": len(pixels),
         "strength": options.strength,
         "degradation": asdict(corrupt),
     }
-    (options.out / "pairs.json").write_text(json.dumps(told, indent=2) + "\n")
+    (options.out / "pairs.json").write_text(json.dumps(record, indent=2) + "\n")
     workers = options.workers
     print(f"{done} pairs in {seconds:.1f} s, {rate:.1f} a second, {rate / workers:.1f} a worker")
 

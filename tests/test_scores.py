@@ -16,7 +16,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from hvae_sr import cli
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import DataError
-from hvae_sr.evaluation import cards, metrics, report, tables
+from hvae_sr.evaluation import bounds, cards, metrics, report, tables
 from hvae_sr.evaluation.references import References, load_references
 from hvae_sr.evaluation.results import by_set
 from hvae_sr.nn.colour import luma
@@ -200,13 +200,12 @@ def test_samples_of_photographs_are_consistent_diverse_and_repeatable():
 
 def test_bits_of_photographs_come_from_their_middle():
     """Only the middle decides: what lies outside the crop may be anything."""
-    inside = leaves(1, report.CROP + 32)
+    inside = leaves(1, bounds.CROP + 32)
     outside = inside.clone()
     outside[..., :16, :] = 0
     model = photo_model()
     bits = [
-        report._bits(model, References([pixels], "leaves", "y"), 1, 0)
-        for pixels in (inside, outside)
+        bounds.bits_of(model, References([pixels], "leaves", "y")) for pixels in (inside, outside)
     ]
     assert bits[0] == bits[1]
 

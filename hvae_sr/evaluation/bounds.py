@@ -3,11 +3,14 @@ many latents carry anything."""
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
+from hvae_sr.evaluation.references import References
 from hvae_sr.models.latent import (
     ACTIVITY_DRAWS,
     ELBO,
@@ -18,6 +21,8 @@ from hvae_sr.models.latent import (
 )
 from hvae_sr.nn.distributions import bits_per_dim
 from hvae_sr.nn.noise import Noise
+
+CROP = 128  # side of the centre crops on which the bits of photographs are measured
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Bits:
 
 
 @dataclass
-class _Evidence:
+class _Folded:
     """What the draws of one batch say, per image and in nats.
 
     Args:
@@ -80,7 +85,7 @@ def measure(
     others = Noise(~seed)  # negative: what activity is averaged over changes no bound
     bits, nats, channels = [], [], []
     for hr, lr in pairs:
-        seen = _evidence(model.elbos(hr, lr, noise, draws))
+        seen = _folded(model.elbos(hr, lr, noise, draws))
         shifts = mean_shifts(model.elbos(hr, lr, others, ACTIVITY_DRAWS))
         bits.append(bits_per_dim(torch.stack([seen.distortion, -seen.weight, *seen.rates]), hr))
         nats.append(torch.stack(seen.rates))
@@ -101,7 +106,7 @@ def measure(
     )
 
 
-def _evidence(bounds: Iterable[ELBO]) -> _Evidence:
+def _folded(bounds: Iterable[ELBO]) -> _Folded:
     """Folds one bound after another, so that a hundred draws take the memory of one."""
     terms: list[Tensor] = []
     weight, draws = torch.tensor(-math.inf), 0
@@ -110,4 +115,70 @@ def _evidence(bounds: Iterable[ELBO]) -> _Evidence:
         weight = torch.logaddexp(weight.to(bound.distortion), bound.log_importance_weight)
         draws += 1
     distortion, *rates = [term / draws for term in terms]
-    return _Evidence(distortion, rates, weight - math.log(draws))
+    return _Folded(distortion, rates, weight - math.log(draws))
+
+
+def bits_of(
+    model: GenerativeModel, references: References, *, draws: int = 1, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Bits of x given y (or of x), of y where the model has p(y), and their sum over x.
+
+    A joint model has one figure, of x: its bound is of x and y together, and y follows from x.
+    Of photographs the centre is taken: the encoder needs an HR image's worth of features.
+
+    Args:
+        references: HR images.
+        draws, seed: see `measure`; the seed is also that of degradations that draw.
+
+    Returns:
+        what is described -> the fields of `Bits`, or of a sum `total` and `importance_weighted`.
+    """
+    assert model.degradation is not None
+    crop = CROP if references.space == "y" else None
+    generator = torch.Generator().manual_seed(seed)
+    every = [
+        _centre(hr.expand(-1, 3, -1, -1), crop, model.reduction)
+        for hr in references.on(model.device)
+    ]
+    pairs = [
+        (hr, model.degradation(hr, generator) if model.is_conditional else None) for hr in every
+    ]
+    name = "x given y" if model.is_conditional and not model.is_joint else "x"
+    bits = {name: _measured(model, pairs, name, draws, seed)}
+    if model.lr_prior is not None and not model.is_joint:
+        small: list[tuple[Tensor, Tensor | None]] = [
+            (lr, None) for _, lr in pairs if lr is not None and _fits(model.lr_prior, lr)
+        ]
+        if small:
+            bits["y"] = _measured(model.lr_prior, small, "y", draws, seed)
+            share = 1 / model.scale**2
+            bits["x"] = {
+                key: bits[name][key] + share * bits["y"][key]
+                for key in ("total", "importance_weighted")
+                if bits[name][key] is not None
+            }
+    return bits
+
+
+def _measured(
+    model: GenerativeModel,
+    pairs: Iterable[tuple[Tensor, Tensor | None]],
+    name: str,
+    draws: int,
+    seed: int,
+) -> dict[str, Any]:
+    shown = tqdm(pairs, desc=f"bits of {name}", unit="batch")
+    return asdict(measure(model, shown, draws=draws, seed=seed))
+
+
+def _centre(hr: Tensor, crop: int | None, multiple: int) -> Tensor:
+    """The middle of images, at most `crop` pixels a side and a multiple of what levels need."""
+    if crop is None:
+        return hr
+    height, width = (min(crop, side) // multiple * multiple for side in hr.shape[-2:])
+    top, left = (hr.shape[-2] - height) // 2, (hr.shape[-1] - width) // 2
+    return hr[..., top : top + height, left : left + width]
+
+
+def _fits(model: GenerativeModel, image: Tensor) -> bool:
+    return all(side % model.reduction == 0 for side in image.shape[-2:])

@@ -10,8 +10,9 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from hvae_sr.degradations import get_degradation
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import figures, learned, tables
+from hvae_sr.evaluation.bounds import CROP
 from hvae_sr.evaluation.references import CIFAR10
-from hvae_sr.evaluation.report import CALIBRATION_SAMPLES, CROP, SAMPLES
+from hvae_sr.evaluation.report import CALIBRATION_SAMPLES, SAMPLES
 from hvae_sr.evaluation.results import Report, best_answer, by_set, first_of, read, space_of
 from hvae_sr.hub import load
 from hvae_sr.models.description import citation

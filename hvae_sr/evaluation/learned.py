@@ -23,7 +23,7 @@ from hvae_sr.evaluation.perceptual import SMALLEST, feature_distance, feature_ne
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import quantise
 
-REFERENCES = 10_000  # images that samples from nothing are compared with, at most
+REFERENCES = 10_000  # images that unconditional samples are compared with, at most
 BATCH = 100  # images at a time
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # images and originals (N, 3, H, W) -> (N,)
@@ -164,7 +164,7 @@ SETS = {
 class Panel:
     """The metrics that were asked for, over the answers to a data set.
 
-    Networks are loaded here, so that what is missing is said before anything is measured.
+    Networks are loaded here, so that what is missing is reported before anything is measured.
 
     Args:
         names: of `PAIRS` and `SETS`.
@@ -173,7 +173,7 @@ class Panel:
         source: what the data set is called.
 
     Raises:
-        MetricError: for an unknown name, a network or weights that are not there, or fewer images
+        MetricError: for an unknown name, a network or weights that are missing, or fewer images
             than a Frechet distance needs.
     """
 

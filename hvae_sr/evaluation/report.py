@@ -1,8 +1,7 @@
 """One evaluator for every model: the numbers of a card."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,7 +13,7 @@ from hvae_sr.degradations import Degradation
 from hvae_sr.errors import DataError, ModelError
 from hvae_sr.evaluation import learned
 from hvae_sr.evaluation.baselines import LinearMMSE, interpolations
-from hvae_sr.evaluation.bounds import measure
+from hvae_sr.evaluation.bounds import bits_of
 from hvae_sr.evaluation.metrics import WINDOW, Scores, score
 from hvae_sr.evaluation.references import References
 from hvae_sr.evaluation.texture import SampleFigures
@@ -26,7 +25,6 @@ from hvae_sr.training.setup import hardware
 SAMPLES = {"rgb": 16, "y": 8}  # expected images behind "mean of N", for thumbnails and photographs
 CALIBRATION_SAMPLES = {"rgb": 100, "y": 16}  # of x given y, behind calibration
 SAMPLE = "sample of x given y"  # the name of an answer
-CROP = 128  # side of the centre crops on which the bits of photographs are measured
 FLAT = 1e-10  # power of detail, below which a set of images has none
 
 
@@ -87,7 +85,8 @@ def evaluate(
         if isinstance(model, GenerativeModel):
             answers |= _generative_answers(model, rgb, lr, samples, seed, figures)
             if references.space == "rgb":
-                answers["reconstruction"] = model.reconstruct(rgb, _condition(model, lr))
+                condition = lr if model.is_conditional else None
+                answers["reconstruction"] = model.reconstruct(rgb, condition)
         else:
             answers |= _with_projected({"model": model.upscale(lr)}, lr, model.degradation)
         for name, answer in answers.items():
@@ -100,7 +99,7 @@ def evaluate(
     }
     if isinstance(model, GenerativeModel):
         report |= {"samples": samples, "draws": draws, **figures.result()}
-        report["bits"] = _bits(model, references, draws, seed)
+        report["bits"] = bits_of(model, references, draws=draws, seed=seed)
     return report | prior
 
 
@@ -165,11 +164,6 @@ def _pairs(
     batches = references.on(model.device)
     for hr in tqdm(batches, total=len(references.batches), desc=task, unit="batch"):
         yield hr, model.degradation(hr.expand(-1, 3, -1, -1), generator)
-
-
-def _condition(model: GenerativeModel, lr: Tensor) -> Tensor | None:
-    """The LR images for a model that is given them."""
-    return lr if model.is_conditional else None
 
 
 def _with_prior(model: SuperResolutionModel) -> GenerativeModel:
@@ -258,61 +252,3 @@ class Totals:
         means = {key: value / count for key, value in sums.items() if math.isfinite(value)}
         detail, reference = means.pop("detail"), means.pop("reference_detail")
         return means | ({"sharpness": detail / reference} if reference > FLAT else {})
-
-
-def _bits(
-    model: GenerativeModel, references: References, draws: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Bits of x given y (or of x), of y where the model has p(y), and their sum over x.
-
-    A joint model has one figure, of x: its bound is of x and y together, and y follows from x.
-
-    Of photographs the centre is taken: the encoder needs an HR image's worth of features.
-    """
-    assert model.degradation is not None
-    crop = CROP if references.space == "y" else None
-    generator = torch.Generator().manual_seed(seed)
-    every = [
-        _centre(hr.expand(-1, 3, -1, -1), crop, model.reduction)
-        for hr in references.on(model.device)
-    ]
-    pairs = [(hr, _condition(model, model.degradation(hr, generator))) for hr in every]
-    name = "x given y" if model.is_conditional and not model.is_joint else "x"
-    bits = {name: _measured(model, pairs, name, draws, seed)}
-    if model.lr_prior is not None and not model.is_joint:
-        small: list[tuple[Tensor, Tensor | None]] = [
-            (lr, None) for _, lr in pairs if lr is not None and _fits(model.lr_prior, lr)
-        ]
-        if small:
-            bits["y"] = _measured(model.lr_prior, small, "y", draws, seed)
-            share = 1 / model.scale**2
-            bits["x"] = {
-                key: bits[name][key] + share * bits["y"][key]
-                for key in ("total", "importance_weighted")
-                if bits[name][key] is not None
-            }
-    return bits
-
-
-def _measured(
-    model: GenerativeModel,
-    pairs: Iterable[tuple[Tensor, Tensor | None]],
-    name: str,
-    draws: int,
-    seed: int,
-) -> dict[str, Any]:
-    shown = tqdm(pairs, desc=f"bits of {name}", unit="batch")
-    return asdict(measure(model, shown, draws=draws, seed=seed))
-
-
-def _centre(hr: Tensor, crop: int | None, multiple: int) -> Tensor:
-    """The middle of images, at most `crop` pixels a side and a multiple of what levels need."""
-    if crop is None:
-        return hr
-    height, width = (min(crop, side) // multiple * multiple for side in hr.shape[-2:])
-    top, left = (hr.shape[-2] - height) // 2, (hr.shape[-1] - width) // 2
-    return hr[..., top : top + height, left : left + width]
-
-
-def _fits(model: GenerativeModel, image: Tensor) -> bool:
-    return all(side % model.reduction == 0 for side in image.shape[-2:])

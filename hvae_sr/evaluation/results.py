@@ -21,7 +21,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is missing or no JSON: {error}") from error
+        raise ModelError(f"{path} is missing or is not JSON: {error}") from error
     return content
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hvae_sr.evaluation import learned, texture
+from hvae_sr.evaluation.bounds import CROP
 from hvae_sr.evaluation.markdown import table
-from hvae_sr.evaluation.report import CROP
 from hvae_sr.evaluation.results import (
     Report,
     Results,
