@@ -33,7 +33,7 @@ from hvae_sr.imaging import pixels
 from hvae_sr.imaging.files import save_image
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.resize import enlarge
-from hvae_sr.training.data import Pictures, load_pictures
+from hvae_sr.training.data import ImageSet, load_images
 from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import PRESETS, Recipe
 from hvae_sr.training.setup import Options, hardware
@@ -119,8 +119,8 @@ VARIANTS: dict[str, list[Variant]] = {
         _study("study", "nothing: the study's VAE"),
         _model("latent-1", "latent of 1 channel instead of 3", latent=1),
         _model("latent-12", "latent of 12 channels", latent=12),
-        _objective("beta-0.1", "beta 0.1 instead of 1", beta=0.1, quiet_beta=0.1),
-        _objective("beta-0", "beta 0: no rate at all", beta=0.0, quiet_beta=0.0),
+        _objective("beta-0.1", "beta 0.1 instead of 1", beta=0.1, beta_start=0.1),
+        _objective("beta-0", "beta 0: no rate at all", beta=0.0, beta_start=0.0),
         _study("rate-3e-3", "learning rate 0.003 instead of 0.03", learning_rate=3e-3),
         _study("rate-1e-3", "learning rate 0.001", learning_rate=1e-3),
         _study("batch-8", "batches of 8 instead of 32", batch_size=8),
@@ -161,7 +161,7 @@ class Bench:
         seed: of weights, data order and noise.
     """
 
-    images: Pictures
+    images: ImageSet
     references: References
     steps: int
     runs: Path
@@ -285,7 +285,7 @@ def page(bench: Bench, outcomes: dict[str, Outcome], command: str, sheet: str) -
         command=command,
         steps=bench.steps,
         batch=STUDY.batch_size,
-        warmup=STUDY.warmup_steps,
+        kl_warmup_end=STUDY.warmup_steps,
         data=bench.images.describe(),
         count=f"{len(hr):,}",
         test=bench.references.name,
@@ -386,7 +386,7 @@ def main(arguments: list[str]) -> None:
     options = made.parse_args(arguments)
     variants = [variant for part in VARIANTS.values() for variant in part]
     bench = Bench(
-        load_pictures(options.data, root=options.data_root),
+        load_images(options.data, root=options.data_root),
         load_references(options.test, 4, space="rgb", limit=options.limit, root=options.data_root),
         options.steps,
         options.runs,

@@ -36,7 +36,7 @@ from hvae_sr.evaluation.markdown import table
 from hvae_sr.hub import load
 
 PEOPLE = 16  # each with an address of its own, from 127.0.0.2 on
-SIDE = 32  # of the pictures they bring
+SIDE = 32  # of the images they bring
 WARM_UP = 32  # answers before memory is first looked at
 SESSIONS = 1000  # that are opened for a small event of the page each
 BESIDE = 12  # answers that are timed while an upload is refused
@@ -92,7 +92,7 @@ class Visitor:
         return kind.removeprefix("event: ").strip(), json.loads(data)
 
     def upscale(self, file: Path, model: str) -> Image.Image:
-        """The answer to a picture that is uploaded for it."""
+        """The answer to an image that is uploaded for it."""
         *_, answer = self.call("upscale", {"image": named(self.upload(file)), "model": model})
         served = self.http.get(f"/gradio_api/file={answer['path']}").raise_for_status()
         return Image.open(io.BytesIO(served.content))
@@ -113,7 +113,7 @@ def report(requests: int = 200) -> str:
         many = sessions(address, process)
         return "\n\n".join(
             [
-                f"{PEOPLE} clients at once, every request in a new session, every picture new:",
+                f"{PEOPLE} clients at once, every request in a new session, every image new:",
                 table(head, [crowd.row()]),
                 f"{SESSIONS} sessions that ask for a small event each: resident memory",
                 table(("before", "after"), [many]),
@@ -155,7 +155,7 @@ def _await(address: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def picture(index: int) -> Image.Image:
-    """A picture that no other index has: noise under soft shades."""
+    """An image that no other index has: noise under soft shades."""
     noise = np.random.default_rng(index).integers(0, 64, (SIDE, SIDE, 3))
     shades = np.linspace(0, 191, SIDE)[:, None, None]
     return Image.fromarray((noise + shades).astype(np.uint8))
@@ -172,8 +172,8 @@ class Crowd:
 
     Args:
         right: for each request, whether it got the very pixels that a direct call gives for its
-            own picture.
-        seconds: that each of them took, from the upload to the picture.
+            own image.
+        seconds: that each of them took, from the upload to the image.
         before, after: resident memory of the server, bytes.
     """
 
@@ -198,7 +198,7 @@ class Crowd:
 
 
 def crowded(address: str, process: psutil.Process, folder: Path, requests: int) -> Crowd:
-    """Sixteen clients keep asking at once, each request with a picture of its own."""
+    """Sixteen clients keep asking at once, each request with an image of its own."""
     name = fastest()
     direct = load(name)
     visitors = [Visitor(address, number) for number in range(PEOPLE)]
@@ -392,14 +392,14 @@ BAD_VALUES: dict[str, dict[str, Any]] = {
 }
 FORGED = "/etc/hostname"  # a file that many servers have
 BAD_PATHS: dict[str, Any] = {
-    "a path of the server as picture": named("/etc/passwd"),
+    "a path of the server as image": named("/etc/passwd"),
     "the same without gradio's mark": {"path": FORGED},
     "the same with another mark": {"path": FORGED, "meta": {"_type": "gradio.Other"}},
     "the same with a list as mark": {"path": FORGED, "meta": []},
     "a path with a null byte": named("/tmp/a\0b"),
     "a number as path": {"path": 7, "meta": dict(META)},
-    "an address elsewhere as picture": named("https://example.org/picture.png"),
-    "an address of the machine as picture": named("http://127.0.0.1:1/picture.png"),
+    "an address elsewhere as image": named("https://example.org/picture.png"),
+    "an address of the machine as image": named("http://127.0.0.1:1/picture.png"),
     "lists in lists in lists": [[[[[[[[[[[["x"]]]]]]]]]]]],
 }
 BAD_ADDRESSES = (
@@ -455,13 +455,13 @@ BAD_REQUESTS: dict[str, Callable[[httpx.Client], httpx.Response]] = {
 
 
 def bad_files(folder: Path) -> list[tuple[str, str, str, Path]]:
-    """(what it is, action, argument, file) of pictures and movies that the demo refuses."""
+    """(what it is, action, argument, file) of images and movies that the demo refuses."""
     png = io.BytesIO()
     picture(0).save(png, "PNG")
     film = clip(folder / "film.mp4", 50).read_bytes()
     contents: dict[str, tuple[str, bytes]] = {
         "an empty file": ("empty.png", b""),
-        "text as PNG": ("text.png", b"no picture at all"),
+        "text as PNG": ("text.png", b"no image at all"),
         "half a PNG": ("half.png", png.getvalue()[: len(png.getvalue()) // 2]),
         "a PNG that says 60000 x 60000": ("header.png", png_header(60_000, 60_000)),
         "a decompression bomb": ("bomb.png", bomb()),
@@ -472,7 +472,7 @@ def bad_files(folder: Path) -> list[tuple[str, str, str, Path]]:
     films = {
         "a movie of no bytes": ("empty.mp4", b""),
         "half a movie": ("half.mp4", film[: len(film) // 2]),
-        "a picture as movie": ("picture.mp4", png.getvalue()),
+        "an image as movie": ("picture.mp4", png.getvalue()),
         "a playlist as movie": ("list.mp4", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n"),
     }
     rows = []

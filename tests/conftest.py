@@ -1,4 +1,4 @@
-"""What the tests share: tiny models, made-up pictures, and folders that hold a saved model."""
+"""What the tests share: tiny models, made-up images, and folders that hold a saved model."""
 
 import io
 import signal
@@ -135,7 +135,7 @@ def tiny_study_vae(**changes: Any) -> VAE:
 
 
 def tiny_lr_prior(**changes: Any) -> HVAE:
-    """An unconditional model of LR pictures, p(y)."""
+    """An unconditional model of LR images, p(y)."""
     return tiny_hvae(scale=1, **{"start": "constant", **changes})
 
 
@@ -196,7 +196,7 @@ def never_trained(model: SuperResolutionModel, batches: list[tuple[Tensor, Tenso
 
 
 def random_pictures(*shape: int, seed: int = 0) -> Tensor:
-    """Noise in 256 values: the hardest picture there is."""
+    """Noise in 256 values: the hardest image there is."""
     return quantise(torch.rand(shape, generator=torch.Generator().manual_seed(seed)))
 
 

@@ -1,4 +1,4 @@
-"""Picture files whose decoding costs far more than their pixels, by hand and of any length."""
+"""Image files whose decoding costs far more than their pixels, by hand and of any length."""
 
 import io
 import struct
@@ -123,7 +123,7 @@ def strips(path: Path, height: int) -> Path:
 
 
 def with_profile(path: Path, size: int, side: int = 16) -> Path:
-    """A picture with an ICC profile of any size, which no picture needs."""
+    """An image with an ICC profile of any size, which no image needs."""
     Image.new("RGB", (side, side)).save(path, icc_profile=bytes(size))
     return path
 
@@ -135,7 +135,7 @@ def exif(entries: list[tuple[int, int, int, bytes]]) -> bytes:
 
 
 def with_exif(path: Path, block: bytes) -> Path:
-    """A picture with this EXIF, in a format that takes any."""
+    """An image with this EXIF, in a format that takes any."""
     Image.new("RGB", (16, 16)).save(path, exif=b"Exif\0\0" + block)
     return path
 

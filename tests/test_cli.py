@@ -229,7 +229,7 @@ def bad_inputs() -> dict[str, bytes]:
     Image.effect_noise((64, 64), 50).save(whole, "PNG")
     return {
         "empty.png": b"",
-        "text.png": b"no picture at all",
+        "text.png": b"no image at all",
         "short.png": whole.getvalue()[: len(whole.getvalue()) // 2],
         "vector.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     }

@@ -1,4 +1,4 @@
-"""Training pictures: batches as pure functions of (seed, step), sources, and what is held out."""
+"""Training images: batches as pure functions of (seed, step), sources, and what is held out."""
 
 from pathlib import Path
 
@@ -15,17 +15,17 @@ from hvae_sr.training import data
 from hvae_sr.training.data import (
     Crops,
     DeadLeaves,
-    Pictures,
+    ImageSet,
     Stack,
     augment,
     load_array,
-    load_pictures,
+    load_images,
     split,
 )
 
 
 def numbered(count: int, side: int = 2) -> Stack:
-    """Pictures that carry their own number in every pixel."""
+    """Images that carry their own number in every pixel."""
     pixels = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, side, side)
     return Stack(pixels.contiguous(), "numbers")
 
@@ -39,7 +39,7 @@ def bytes_of(*shape: int, seed: int = 0) -> Tensor:
 
 
 def crops(count: int = 5, crop: int = 4) -> Crops:
-    """Pictures of different sizes in which every pixel tells picture, row and column."""
+    """Images of different sizes in which every pixel tells image, row and column."""
     pictures = []
     for index in range(count):
         height, width = crop + index, crop + 3 * index
@@ -49,7 +49,7 @@ def crops(count: int = 5, crop: int = 4) -> Crops:
     return Crops(pictures, crop, "squares")
 
 
-SOURCES: dict[str, Pictures] = {
+SOURCES: dict[str, ImageSet] = {
     "stack": numbered(7),
     "crops": crops(),
     "procedural": DeadLeaves(16, leaves=8),
@@ -124,16 +124,16 @@ class TestCrops:
 
     def test_pictures_smaller_than_a_crop_are_left_out_and_counted(self):
         source = Crops([bytes_of(3, 8, 8), bytes_of(3, 3, 9)], 4, "mixed")
-        assert source.describe() == "4x4 crops of 1 pictures from mixed (1 smaller ones left out)"
+        assert source.describe() == "4x4 crops of 1 images from mixed (1 smaller ones left out)"
         assert source.batch(0, 0, 20).hr.shape == (20, 3, 4, 4)
 
     def test_some_picture_must_hold_a_crop(self):
-        with pytest.raises(DataError, match="every picture of mixed is smaller than a crop of 10"):
+        with pytest.raises(DataError, match="every image of mixed is smaller than a crop of 10"):
             Crops([bytes_of(3, 8, 8), bytes_of(3, 3, 9)], 10, "mixed")
 
 
 def companions(source: Crops, scale: int) -> Crops:
-    """The same pictures enlarged, with the small ones as LR and their negatives as targets."""
+    """The same images enlarged, with the small ones as LR and their negatives as targets."""
     small = list(source.pictures)
     large = [p.repeat_interleave(scale, 1).repeat_interleave(scale, 2) for p in small]
     return Crops(large, 2 * scale, "pairs", small, [255 - picture for picture in large])
@@ -142,7 +142,7 @@ def companions(source: Crops, scale: int) -> Crops:
 class TestPairs:
     @pytest.mark.parametrize("kind", ["crops", "stack"])
     def test_all_parts_show_the_same_place_turned_alike(self, kind: str):
-        source: Pictures = companions(crops(), 3)
+        source: ImageSet = companions(crops(), 3)
         if kind == "stack":
             whole = source.batch(0, 0, 20)
             source = Stack(whole.hr, "pairs", whole.lr, whole.target)
@@ -178,7 +178,7 @@ class TestPairs:
     @pytest.mark.parametrize("sizes", [[(8, 8), (8, 8)], [(8, 8), (12, 9)]])
     def test_folders_of_the_same_names(self, sizes: list[tuple[int, int]], tmp_path: Path):
         hr, lr, to = self.folders(tmp_path, sizes)
-        batch = load_pictures(hr, crop=16, lr=lr, targets=to).batch(0, 0, 8)
+        batch = load_images(hr, crop=16, lr=lr, targets=to).batch(0, 0, 8)
         assert batch.lr is not None and batch.target is not None
         assert batch.hr.shape == batch.target.shape == (8, 3, 16, 16)
         assert batch.lr.shape == (8, 3, 8, 8)
@@ -186,26 +186,26 @@ class TestPairs:
     def test_a_companion_that_lacks_a_name_or_has_another_size(self, tmp_path: Path):
         hr, lr, to = self.folders(tmp_path, [(8, 8), (9, 9)])
         with pytest.raises(DataError, match="lr' is not a folder"):
-            load_pictures(hr, crop=8, lr=lr + "/../none/lr")
+            load_images(hr, crop=8, lr=lr + "/../none/lr")
         with pytest.raises(DataError, match="0: the target is not as large"):
-            load_pictures(hr, crop=8, targets=lr)
+            load_images(hr, crop=8, targets=lr)
         Image.new("RGB", (5, 8)).save(Path(lr) / "0.webp")
-        with pytest.raises(DataError, match="0: the picture is no whole number of times"):
-            load_pictures(hr, crop=8, lr=lr)
+        with pytest.raises(DataError, match="0: the image is no whole number of times"):
+            load_images(hr, crop=8, lr=lr)
         (Path(to) / "1.png").unlink()
         with pytest.raises(DataError, match="lacks 1 and 0 others"):
-            load_pictures(hr, crop=8, targets=to)
+            load_images(hr, crop=8, targets=to)
 
     def test_arrays(self, tmp_path: Path):
         for name, side in [("hr", 8), ("lr", 4), ("few", 4)]:
             count = 2 if name == "few" else 3
             np.save(tmp_path / f"{name}.npy", np.zeros((count, side, side, 3), np.uint8))
-        found = load_pictures(str(tmp_path / "hr.npy"), lr=str(tmp_path / "lr.npy"))
+        found = load_images(str(tmp_path / "hr.npy"), lr=str(tmp_path / "lr.npy"))
         assert found.batch(0, 0, 2).lr is not None
-        with pytest.raises(DataError, match="holds 3 pictures, its companion 2"):
-            load_pictures(str(tmp_path / "hr.npy"), lr=str(tmp_path / "few.npy"))
+        with pytest.raises(DataError, match="holds 3 images, its companion 2"):
+            load_images(str(tmp_path / "hr.npy"), lr=str(tmp_path / "few.npy"))
         with pytest.raises(DataError, match="go with a folder"):
-            load_pictures("procedural", lr=str(tmp_path / "lr.npy"))
+            load_images("procedural", lr=str(tmp_path / "lr.npy"))
 
 
 class TestDeadLeaves:
@@ -250,7 +250,7 @@ class TestSplit:
 
     @pytest.mark.parametrize("validation", [0, -1])
     @pytest.mark.parametrize("pictures", [numbered(10), crops()])
-    def test_something_must_be_held_out(self, pictures: Pictures, validation: int):
+    def test_something_must_be_held_out(self, pictures: ImageSet, validation: int):
         with pytest.raises(DataError):
             split(pictures, validation)
 
@@ -275,7 +275,7 @@ class TestSources:
         pixels = bytes_of(6, 3, 8, 8)
         np.save(tmp_path / "train.npy", pixels.permute(0, 2, 3, 1).numpy())
         assert torch.equal(load_array(tmp_path / "train.npy"), pixels)
-        pictures = load_pictures(str(tmp_path / "train.npy"))
+        pictures = load_images(str(tmp_path / "train.npy"))
         assert isinstance(pictures, Stack)
         assert len(pictures) == 6
         assert "train.npy" in pictures.describe()
@@ -300,25 +300,25 @@ class TestSources:
         if content is not None:
             (tmp_path / "odd.npy").write_bytes(content)
         with pytest.raises(DataError, match=r"odd\.npy"):
-            load_pictures(str(tmp_path / "odd.npy"))
+            load_images(str(tmp_path / "odd.npy"))
 
     def test_a_folder_of_one_size_is_a_stack(self, tmp_path: Path):
         (tmp_path / "deeper").mkdir()
         for index in range(3):
             Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / "deeper" / f"{index}.png")
-        (tmp_path / "notes.txt").write_text("no picture")
-        pictures = load_pictures(str(tmp_path), crop=8)
+        (tmp_path / "notes.txt").write_text("no image")
+        pictures = load_images(str(tmp_path), crop=8)
         assert isinstance(pictures, Stack)
         assert numbers(pictures.pixels) == [0, 1, 2]
 
     def test_a_folder_of_other_sizes_gives_crops(self, tmp_path: Path):
         for index, size in enumerate([(8, 8), (20, 9)]):
             Image.new("RGB", size, (index, 0, 0)).save(tmp_path / f"{index}.png")
-        pictures = load_pictures(str(tmp_path), crop=8)
+        pictures = load_images(str(tmp_path), crop=8)
         assert isinstance(pictures, Crops)
         assert pictures.batch(0, 0, 5).hr.shape == (5, 3, 8, 8)
         with pytest.raises(DataError, match="smaller than a crop of 21"):
-            load_pictures(str(tmp_path), crop=21)
+            load_images(str(tmp_path), crop=21)
 
     @pytest.mark.parametrize("kind", ["deep", "turned", "palette", "alpha"])
     def test_folders_read_every_picture_as_the_models_do(self, kind: str, tmp_path: Path):
@@ -336,17 +336,17 @@ class TestSources:
         assert torch.equal(read, expected)
 
     def test_broken_and_empty_folders(self, tmp_path: Path):
-        with pytest.raises(DataError, match="no picture"):
-            load_pictures(str(tmp_path))
+        with pytest.raises(DataError, match="no image"):
+            load_images(str(tmp_path))
         (tmp_path / "bad.png").write_bytes(b"hello")
         with pytest.raises(ImageError, match=r"bad\.png"):
-            load_pictures(str(tmp_path))
+            load_images(str(tmp_path))
 
     def test_procedural_and_unknown(self):
-        pictures = load_pictures("procedural", crop=12)
+        pictures = load_images("procedural", crop=12)
         assert pictures.batch(0, 0, 2).hr.shape == (2, 3, 12, 12)
         with pytest.raises(DataError, match="cifar10, procedural"):
-            load_pictures("imagenet")
+            load_images("imagenet")
 
     def test_cifar10_without_a_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         def refuse(*args: object, **kwargs: object) -> None:
@@ -354,7 +354,7 @@ class TestSources:
 
         monkeypatch.setattr("torchvision.datasets.CIFAR10", refuse)
         with pytest.raises(DataError, match="no route to host"):
-            load_pictures("cifar10", root=tmp_path)
+            load_images("cifar10", root=tmp_path)
 
 
 def test_generators_have_addresses():

@@ -59,7 +59,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
 def test_work_out_of_proportion_to_the_pixels_is_refused(name: str, tmp_path: Path) -> None:
     make, sentence = HOSTILE[name]
     path = make(tmp_path / name)
-    assert open_image(path).size  # a picture, which its owner may have
+    assert open_image(path).size  # an image, which its owner may have
     with pytest.raises(ImageError, match=sentence) as caught:
         open_image(path, budget=STRANGERS)
     assert str(caught.value).startswith(name) and "\n" not in str(caught.value)
@@ -172,7 +172,7 @@ def test_a_clock_ends_a_decoder_that_does_not_work(small: Path, tmp_path: Path) 
 
 def test_others_are_answered_meanwhile(small: Path, tmp_path: Path) -> None:
     if decoders.MOST < 2:
-        pytest.skip("one core decodes one picture at a time")
+        pytest.skip("one core decodes one image at a time")
     path = slow(tmp_path / "slow.jpg")
     refused: list[float] = []
 
@@ -326,11 +326,11 @@ FORKED = """
 import os, sys
 from hvae_sr.imaging import decoders
 from hvae_sr.imaging.decoding import Request
-def pictures():
+def images():
     return {decoders.decode(Request(sys.argv[1])).size for _ in range(50)}
-first = pictures()
+first = images()
 child = os.fork()
-found = pictures()
+found = images()
 if child == 0:
     os._exit(found != first)
 _, status = os.waitpid(child, 0)

@@ -143,7 +143,7 @@ def test_projection_is_consistent_and_in_range(name: str, scale: int):
     hr = degradation.project(start, lr)
     assert hr.min() >= 0 and hr.max() <= 1
     assert psnr(degradation(hr), lr) >= 45
-    assert psnr(hr, start) > psnr(truth, start), "there was a consistent picture nearer than this"
+    assert psnr(hr, start) > psnr(truth, start), "there was a consistent image nearer than this"
 
 
 @every

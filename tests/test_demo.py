@@ -115,7 +115,7 @@ def test_downloads_record_how_they_were_made(upscale: Upscale, small: Path) -> N
 
 def test_broken_files_are_refused(upscale: Upscale, small: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
-    bad.write_text("no picture at all")
+    bad.write_text("no image at all")
     assert "bad.png is not an image" in refusal(lambda: upscale(bad))
     bad.write_bytes(b"")
     assert "bad.png is not an image" in refusal(lambda: upscale(bad))

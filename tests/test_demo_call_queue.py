@@ -86,7 +86,7 @@ def arguments(path: str, model: str) -> dict[str, Any]:
 
 @pytest.fixture
 def ask(blocks: Page, tmp_path: Any) -> Callable[[check.Visitor, str], httpx.Response]:
-    """Put a picture to a model, without listening to the answer."""
+    """Put an image to a model, without listening to the answer."""
     check.picture(1).save(tmp_path / "in.png")
 
     def call(visitor: check.Visitor, model: str) -> httpx.Response:

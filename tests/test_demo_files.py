@@ -38,7 +38,7 @@ FORGED: dict[str, Callable[[str], Any]] = {
     "only an address": lambda path: {"url": path, "meta": values.META},
     "a list as path": lambda path: {"path": [path], "meta": values.META},
     "a stream": lambda path: {"path": path, "is_stream": True, "meta": values.META},
-    "in a picture of a gallery": lambda path: {"image": {"path": path}},
+    "in an image of a gallery": lambda path: {"image": {"path": path}},
     "a bare string": lambda path: path,
 }
 

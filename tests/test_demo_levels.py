@@ -83,9 +83,9 @@ def test_levels_refuse_what_does_not_fit(levels: Ask, tmp_path: Path, enlarger: 
     Image.new("L", (300, 300)).save(tmp_path / "large.png")
     large = handle_file(tmp_path / "large.png")
     assert "shrink it" in refusal(lambda: levels(model=enlarger, others=8, image=large))
-    (tmp_path / "bad.png").write_text("no picture at all")
+    (tmp_path / "bad.png").write_text("no image at all")
     bad = handle_file(tmp_path / "bad.png")
-    assert "bad.png is not a picture" in refusal(lambda: levels(model=enlarger, image=bad))
+    assert "bad.png is not an image" in refusal(lambda: levels(model=enlarger, image=bad))
 
 
 def test_interpolation_goes_from_one_sample_to_the_other(between: Ask, client: Client) -> None:

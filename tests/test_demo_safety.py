@@ -53,9 +53,9 @@ def test_every_bad_input_gets_one_sentence(address: str, tmp_path: Path) -> None
     assert answers["temperature NaN"] == "Temperature: use a number"
     assert answers["seed 1e99"] == f"Seed: use a number from 0 to {values.LARGEST_SEED}"
     assert answers["a model that is not in the menu"] == "Model: choose one that the menu has"
-    assert "not fetched from other servers" in answers["an address elsewhere as picture"]
+    assert "not fetched from other servers" in answers["an address elsewhere as image"]
     forged = {answers[what] for what in check.BAD_PATHS if what.startswith("the same")}
-    assert forged == {answers["a path of the server as picture"]}
+    assert forged == {answers["a path of the server as image"]}
     assert answers["a file of 33 MB"] == "413: that is too large: at most 32 MB are taken here"
 
 

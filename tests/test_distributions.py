@@ -36,7 +36,7 @@ every = pytest.mark.parametrize("kind", LIKELIHOODS)
 
 
 def grey(values: Tensor) -> Tensor:
-    """Values (N,) -> one-pixel pictures (N, 3, 1, 1)."""
+    """Values (N,) -> one-pixel images (N, 3, 1, 1)."""
     return values[:, None, None, None].expand(-1, 3, 1, 1)
 
 
@@ -77,7 +77,7 @@ def test_edge_bins_are_open():
 
 class TestMixtureOfLogistics:
     def settings(self, mixtures: int, log_scale: float) -> tuple[Tensor, Tensor]:
-        """Raw parameters of one pixel, whose scales are about exp(log_scale); a base picture."""
+        """Raw parameters of one pixel, whose scales are about exp(log_scale); a base image."""
         raw = torch.randn(1, 10 * mixtures, 1, 1, generator=torch.Generator().manual_seed(1))
         parts = raw[:, mixtures:].view(3, 3, mixtures)
         parts[0] *= 0.3
@@ -191,7 +191,7 @@ def test_fixed_gaussian_is_the_normal_density_of_pictures_in_0_1(sigma: float):
 
 @every
 def test_the_mean_is_the_picture_the_likelihood_likes_best(kind: str):
-    """Symmetric single components peak at their mean; raw zero means the base picture."""
+    """Symmetric single components peak at their mean; raw zero means the base image."""
     likelihood = LIKELIHOODS[kind]()
     base = torch.full((1, 3, 2, 2), 100 / 127.5 - 1)
     raw = torch.zeros(1, likelihood.channels, 2, 2)

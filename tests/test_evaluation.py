@@ -33,7 +33,7 @@ BUNDLED = hvae_sr.bundled()
 
 
 def smooth_pictures(count: int, seed: int = 0) -> torch.Tensor:
-    """Pictures that a linear map can restore well: low frequencies only."""
+    """Images that a linear map can restore well: low frequencies only."""
     small = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
     large = torch.nn.functional.interpolate(small, size=(16, 16), mode="bicubic")
     return large.clamp(0, 1).mul(255).round().div(255)
@@ -89,7 +89,7 @@ def test_linear_mmse_is_the_least_squares_solution():
 
 
 def wave(side: int, half_periods: int, amplitude: float) -> torch.Tensor:
-    """A cosine down the picture, even at both borders: (1, 1, side, side)."""
+    """A cosine down the image, even at both borders: (1, 1, side, side)."""
     place = (torch.arange(side) + 0.5) / side
     column = amplitude * torch.cos(math.pi * half_periods * place)
     return (0.5 + column)[None, None, :, None].expand(1, 1, side, side)
@@ -113,7 +113,7 @@ def test_a_gradient_has_little_detail_though_its_borders_differ():
 
 
 def test_sharpness_is_a_share_of_all_pictures_energy():
-    """Half the contrast is a quarter of the energy; a flat picture neither helps nor divides."""
+    """Half the contrast is a quarter of the energy; a flat image neither helps nor divides."""
     flat = torch.full((1, 3, 16, 16), 0.5)
     hr = torch.cat([random_pictures(1, 3, 16, 16), flat])
     down = get_degradation("area", 4)
@@ -134,7 +134,7 @@ def test_bicubic_is_smoother_than_the_original_and_noise_is_sharper():
 
 @pytest.mark.parametrize("name", GENERATIVE)
 def test_many_draws_make_the_bound_of_all_their_weights(name):
-    """Folded one by one, and of pictures in two batches, as torch computes it at once."""
+    """Folded one by one, and of images in two batches, as torch computes it at once."""
     model, hr = shaken(GENERATIVE[name]()), random_pictures(6, 3, 16, 16)
     pairs = [(part, model.degradation(part)) for part in hr.split(4)]
     measured = bounds.measure(model, pairs, draws=9, seed=3)
@@ -243,7 +243,7 @@ def test_training_facts_are_of_a_finished_run(name):
     else:
         assert facts["steps"] == facts["recipe"]["steps"]
     card = (BUNDLED[name] / "README.md").read_text()
-    for start in (facts.get("initialised_from"), facts.get("regression")):
+    for start in (facts.get("initialised_from"), facts.get("base_model")):
         assert start is None or start in card.split("## Training")[1]
 
 

@@ -136,7 +136,7 @@ class TestRegression:
     def test_the_network_gives_the_base_picture_and_stays_as_it_is(self, tmp_path: Path):
         network = FastCNN(**PLAIN)
         network.save_pretrained(tmp_path / "network")
-        recipe = replace(self.RECIPE, regression=str(tmp_path / "network"))
+        recipe = replace(self.RECIPE, base_model=str(tmp_path / "network"))
         run = trained(tmp_path / "run", recipe)
         run.run()
         model = hvae_sr.load(tmp_path / "run" / "model")
@@ -166,5 +166,5 @@ class TestRegression:
 
     def test_a_deterministic_model_takes_none(self, tmp_path: Path):
         FastCNN(**PLAIN).save_pretrained(tmp_path / "network")
-        with pytest.raises(TrainingError, match="no use for a regression"):
-            trained(tmp_path / "run", replace(RECIPE, regression=str(tmp_path / "network")))
+        with pytest.raises(TrainingError, match="takes no base model"):
+            trained(tmp_path / "run", replace(RECIPE, base_model=str(tmp_path / "network")))

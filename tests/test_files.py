@@ -1,4 +1,4 @@
-"""Picture files: broken ones are refused in one sentence, written ones appear whole."""
+"""Image files: broken ones are refused in one sentence, written ones appear whole."""
 
 import json
 import os

@@ -47,13 +47,13 @@ def hvae(tmp_path_factory: pytest.TempPathFactory) -> SuperResolutionModel:
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """Three pictures, one of them deep down, a text, and a picture cut short."""
+    """Three images, one of them deep down, a text, and an image cut short."""
     folder = tmp_path / "album"
     (folder / "deep" / "down").mkdir(parents=True)
     noise(seed=1).save(folder / "a.png")
     noise(seed=2).save(folder / "b.webp", lossless=True)
     noise(seed=3).save(folder / "deep" / "down" / "c.bmp")
-    (folder / "deep" / "notes.txt").write_text("no picture")
+    (folder / "deep" / "notes.txt").write_text("no image")
     (folder / "short.png").write_bytes((folder / "a.png").read_bytes()[:60])
     (folder / ".hidden.png").write_bytes(b"")
     return folder
@@ -154,7 +154,7 @@ class TestFolder:
         assert tree(tmp_path / "out") == []
 
     def test_a_wrong_call_ends_the_run(self, album, tmp_path, nearest):
-        """It would fail for every picture alike."""
+        """It would fail for every image alike."""
         with pytest.raises(ValueError, match="one answer"):
             upscale_folder(album, tmp_path / "out", nearest, UpscaleOptions(num_samples=2))
 

@@ -290,7 +290,7 @@ class TestFullyConvolutional:
         assert torch.isfinite(answer).all()
 
     def test_no_size_in_the_weights(self):
-        """Far from the border a part of a picture looks the same in the whole."""
+        """Far from the border a part of an image looks the same in the whole."""
         model = shaken(tiny_hvae(groups=[1, 1], cell="plain"))
         lr = random_pictures(1, 3, 40, 40)
         whole, part = model(lr), model(lr[..., 4:, :])

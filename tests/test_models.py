@@ -476,7 +476,7 @@ THREE = {"widths": [8, 8, 8], "blocks": [1, 1, 1]}
 
 
 class TestUnconditional:
-    """Models that start from a constant see a picture only through their encoder."""
+    """Models that start from a constant see an image only through their encoder."""
 
     def test_the_study_samples_without_an_lr_picture(self):
         samples = shaken(tiny_study_vae()).sample(4, size=(12, 20), seed=0)

@@ -24,7 +24,7 @@ BUNNY = Path(__file__).parents[2] / "shared" / "data" / "video" / "bigbuckbunny.
 STEADY = [0, 40, 80, 120, 160, 200]
 BARS = [(191, 191, 191), (191, 191, 0), (0, 191, 191), (0, 191, 0), (191, 0, 191), (0, 0, 191)]
 
-Pictures = Callable[[int], np.ndarray]
+ImageSet = Callable[[int], np.ndarray]
 
 
 def blobs(index: int, width: int = 32, height: int = 24) -> np.ndarray:
@@ -42,7 +42,7 @@ def add_video(movie: Any, codec: str = "libx264", width: int = 32, height: int =
     return stream
 
 
-def encode(movie: Any, stream: Any, times: list[int], picture: Pictures = blobs) -> None:
+def encode(movie: Any, stream: Any, times: list[int], picture: ImageSet = blobs) -> None:
     context = stream.codec_context
     for index, pts in enumerate(times):
         frame = av.VideoFrame.from_ndarray(picture(index), "rgb24").reformat(
@@ -70,7 +70,7 @@ def make(
     times: list[int] = STEADY,
     *,
     codec: str = "libx264",
-    picture: Pictures = blobs,
+    picture: ImageSet = blobs,
     prepare: Callable[[Any, Any], None] = lambda movie, stream: None,
 ) -> Path:
     """A movie; `prepare` may change the container and the video stream before encoding."""
@@ -139,7 +139,7 @@ def packets(path: Path) -> dict[int, list[tuple[bytes, Fraction]]]:
 
 
 def rgb(frame: Any) -> np.ndarray:
-    """The picture a player shows that obeys the frame's tags."""
+    """The image a player shows that obeys the frame's tags."""
     matrix = {1: 1, 6: 5}[frame.colorspace]
     reach = {"src_color_range": frame.color_range or 1, "dst_color_range": 2}
     return frame.reformat(format="rgb24", src_colorspace=matrix, **reach).to_ndarray()

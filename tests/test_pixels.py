@@ -1,4 +1,4 @@
-"""Pillow pictures of every mode, through tensors and back."""
+"""Pillow images of every mode, through tensors and back."""
 
 import struct
 from pathlib import Path
@@ -20,7 +20,7 @@ from hvae_sr.nn.resize import enlarge
 
 
 def colours(mode: str = "RGB", size: tuple[int, int] = (5, 4)) -> Image.Image:
-    """A picture whose pixels all differ, in any 8-bit mode."""
+    """An image whose pixels all differ, in any 8-bit mode."""
     values = (random_pictures(1, 4, size[1], size[0])[0] * 255).byte().permute(1, 2, 0).numpy()
     if mode == "CMYK":
         return Image.fromarray(values, "CMYK")
@@ -166,7 +166,7 @@ class TestModes:
     def test_inks_without_a_usable_profile_are_converted_plainly(self, profile: bytes | str):
         image = colours("CMYK")
         plain = image.convert("RGB")
-        if isinstance(profile, str):  # one of colours, put on the wrong picture
+        if isinstance(profile, str):  # one of colours, put on the wrong image
             profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         image.info["icc_profile"] = profile
         tensor, rest = split(image)

@@ -34,7 +34,7 @@ GOLDEN = {
 
 
 def leaves(count: int = 1, side: int = 96, seed: int = 0) -> torch.Tensor:
-    """Procedural pictures in colour, uint8 (count, 3, side, side)."""
+    """Procedural images in colour, uint8 (count, 3, side, side)."""
     return DeadLeaves(side).batch(seed, 0, count).hr
 
 
@@ -102,7 +102,7 @@ def test_scores_agree_with_pillow_scikit_image_and_torchmetrics(scale):
 def test_the_wrong_conventions_would_give_other_figures():
     """Each of them is off by more than the difference between two published networks."""
     hr = leaves(2).float().div(255)
-    hr[1] = 0.5 + 0.2 * (hr[1] - 0.5)  # an easy picture beside a hard one
+    hr[1] = 0.5 + 0.2 * (hr[1] - 0.5)  # an easy image beside a hard one
     hr = quantise(hr)
     down = get_degradation("bicubic", 4)
     answer = quantise(enlarge(down(hr), 4))
@@ -136,7 +136,7 @@ def test_borders_do_not_count():
     lr = get_degradation("bicubic", 4)(hr)
     scores = metrics.score(broken, hr, lr, get_degradation("bicubic", 4), "y")
     assert float(scores.psnr) == 100 and float(scores.ssim) == pytest.approx(1)
-    assert float(scores.lr_psnr) < 30  # the LR picture has borders, and they count
+    assert float(scores.lr_psnr) < 30  # the LR image has borders, and they count
 
 
 def test_a_grey_file_is_scored_on_its_grey_values(tmp_path):
@@ -239,7 +239,7 @@ def test_two_data_sets_of_one_name_are_refused_before_any_work(tmp_path):
 
 FACTS = {
     "command": "python train.py --preset photo --data photos",
-    "data": "64x64 crops of 9 pictures from photos",
+    "data": "64x64 crops of 9 images from photos",
     "validation": 1,
     "steps": 10,
     "images": 80,

@@ -550,7 +550,7 @@ def test_bundled_models_work(name: str):
     larger = model.upscale(lr, seed=0)
     side = 8 * model.scale
     assert larger.shape == (1, 3, side, side)
-    if name == "vae-study":  # the documented failure: one grey picture, whatever it is given
+    if name == "vae-study":  # the documented failure: one grey image, whatever it is given
         assert float(larger.std(dim=(2, 3)).max()) < 0.05
     else:
-        assert psnr(model.degradation(larger), lr) > 15, "this is another picture"
+        assert psnr(model.degradation(larger), lr) > 15, "this is another image"

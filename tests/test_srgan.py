@@ -55,14 +55,14 @@ def cross_entropy(adversary: Adversary, picture: Tensor, real: bool) -> Tensor:
 
 
 def high_frequencies(picture: Tensor) -> float:
-    """Energy of the luma beyond what an LR picture at x4 can hold."""
+    """Energy of the luma beyond what an LR image at x4 can hold."""
     spectrum = torch.fft.fft2(picture.mean(dim=1)).abs().square()
     rows, columns = (torch.fft.fftfreq(size).abs() for size in picture.shape[-2:])
     return float(spectrum[:, torch.maximum(rows[:, None], columns[None]) > 1 / 8].sum())
 
 
 class TestAdversary:
-    """`Adversary` on the decoder of a VAE, as on any picture that a gradient flows through."""
+    """`Adversary` on the decoder of a VAE, as on any image that a gradient flows through."""
 
     @pytest.fixture
     def players(self) -> tuple[VAE, Adversary, Tensor, Tensor]:

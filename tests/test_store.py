@@ -1,4 +1,4 @@
-"""Pictures stored coarsely and restored: sizes, modes, records, refusals."""
+"""Images stored coarsely and restored: sizes, modes, records, refusals."""
 
 import io
 import sys
@@ -32,7 +32,7 @@ AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no
 
 
 def photo(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
-    """A soft picture of any mode that shrinking keeps."""
+    """A soft image of any mode that shrinking keeps."""
     colours = smooth_pictures(1, 3, height, width, seed=seed)[0]
     if mode == "I;16":
         values = (colours[0] * 65535).round().numpy().astype(np.uint16)
@@ -48,7 +48,7 @@ def levels(image: Image.Image) -> np.ndarray:
 
 
 def valid_record(**changes: Any) -> dict[str, Any]:
-    """What `shrink` writes for a 7x5 picture with the `Nearest` model, changed."""
+    """What `shrink` writes for a 7x5 image with the `Nearest` model, changed."""
     _, shrunk = shrink(photo(7, 5), Nearest())
     return {**shrunk.to_record(), **changes}
 
@@ -63,7 +63,7 @@ def nearest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
-    """A small file of a 7x5 picture, made for `Nearest`."""
+    """A small file of a 7x5 image, made for `Nearest`."""
     photo(7, 5).save(tmp_path / "in.png")
     shrink_file(tmp_path / "in.png", tmp_path / "in.small.png", Nearest())
     return tmp_path / "in.small.png"

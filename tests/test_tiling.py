@@ -1,4 +1,4 @@
-"""Windows, blends and the noise field by themselves, and pictures upscaled in tiles."""
+"""Windows, blends and the noise field by themselves, and images upscaled in tiles."""
 
 import itertools
 import warnings
@@ -136,7 +136,7 @@ class TestNoiseField:
 
 class TestMeasure:
     def test_the_context_is_what_moves_a_pixel(self):
-        """By brute force: changing the picture outside the context changes nothing."""
+        """By brute force: changing the image outside the context changes nothing."""
         model = shaken(tiny_hvae())
         radius = model.receptive_field
         lr, middle = random_pictures(1, 3, 8, 2 * radius + 9), radius + 4

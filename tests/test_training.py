@@ -41,7 +41,7 @@ HVAE_RECIPE = Recipe(
     batch_size=4,
     validation=4,
     warmup_steps=2,
-    objective=Objective(quiet=0.1, warmup=0.6, prior_weight=0.1),
+    objective=Objective(kl_warmup_start=0.1, kl_warmup_end=0.6, prior_weight=0.1),
 )
 CNN_RECIPE = Recipe(
     model="StudyCNN",
@@ -95,7 +95,7 @@ class TestSchedules:
         assert Recipe("HVAE", learning_rate=0.2, warmup_steps=0).learning_rate_at(0, 0.0) == 0.2
 
     def test_beta_is_quiet_then_rises_then_stays(self):
-        objective = Objective(beta=2.0, quiet=0.2, warmup=0.6, quiet_beta=0.1)
+        objective = Objective(beta=2.0, kl_warmup_start=0.2, kl_warmup_end=0.6, beta_start=0.1)
         betas = {p: objective.at(p)["beta"] for p in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)}
         assert betas == pytest.approx({0.0: 0.1, 0.2: 0.1, 0.4: 1.05, 0.6: 2, 0.8: 2, 1.0: 2})
 
@@ -557,7 +557,7 @@ class TestWhatTheModelSees:
         found = []
         for accumulate in (1, 2):
             options = Options(out=tmp_path / str(accumulate), accumulate=accumulate)
-            run = Trainer(recipe, Stack(pixels, "mirror pictures"), options, "pytest")
+            run = Trainer(recipe, Stack(pixels, "mirror images"), options, "pytest")
             found.append(self.gradients(run))
             assert run.ema.updates == 1
         for whole, parts in zip(*found, strict=True):

@@ -1,4 +1,4 @@
-"""`hvae-sr shrink` and `restore`: pictures stored coarsely, and brought back."""
+"""`hvae-sr shrink` and `restore`: images stored coarsely, and brought back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast

@@ -131,7 +131,7 @@ def train(
     """Train a model: OUT/model can be loaded, curves and samples are beside it."""
     if preset not in PRESETS:
         raise TrainingError(f"--preset must be one of {', '.join(PRESETS)}, not {preset!r}")
-    from hvae_sr.training.data import load_pictures
+    from hvae_sr.training.data import load_images
     from hvae_sr.training.loop import Trainer
     from hvae_sr.training.setup import Options
 
@@ -148,7 +148,7 @@ def train(
     recipe = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
     terms: dict[str, Any] = {
         "beta": beta,
-        "warmup": kl_warmup,
+        "kl_warmup_end": kl_warmup,
         "free_bits": free_bits,
         "mse_weight": mse_weight,
         "prior_weight": prior_weight,
@@ -172,7 +172,7 @@ def train(
         save_every=save_every,
         features=features,
     )
-    images = load_pictures(data, crop=recipe.crop, root=data_root, lr=lr, targets=targets)
+    images = load_images(data, crop=recipe.crop, root=data_root, lr=lr, targets=targets)
     model = Trainer(recipe, images, options, _command()).run()
     if push_to_hub:
         model.push_to_hub(push_to_hub)

@@ -51,7 +51,7 @@ class LinearDegradation(Degradation):
         return lr - self._along(self._along(hr, -1, _operator), -2, _operator)
 
     def project(self, hr: Tensor, lr: Tensor, rounds: int = 4) -> Tensor:
-        """The nearest picture to `hr` in [0, 1] whose LR version is `lr` ("back-projection").
+        """The nearest image to `hr` in [0, 1] whose LR version is `lr` ("back-projection").
 
         Every A is separable, A = R x R for the matrix R of one axis, so the exact correction
         x + A^T (A A^T)^-1 (y - A x) is two products with R^T (R R^T)^-1. Then values are clipped
@@ -73,21 +73,21 @@ class LinearDegradation(Degradation):
                 hr[..., window.target(self.scale), :].add_(correction).clamp_(0, 1)
         return hr
 
-    def _along(self, picture: Tensor, axis: int, matrix: "Matrix") -> Tensor:
+    def _along(self, image: Tensor, axis: int, matrix: "Matrix") -> Tensor:
         """Apply a matrix of one axis to rows (axis -1) or columns (axis -2)."""
-        return torch.cat([piece for _, piece in self._pieces(picture, axis, matrix)], dim=axis)
+        return torch.cat([piece for _, piece in self._pieces(image, axis, matrix)], dim=axis)
 
     def _pieces(
-        self, picture: Tensor, axis: int, matrix: "Matrix"
+        self, image: Tensor, axis: int, matrix: "Matrix"
     ) -> Iterator[tuple[Window, Tensor]]:
         """The same in windows: each one's kept output. R has few bands and its inverse decays by
         1e-8 over `HALO`, so that windows give what the whole axis would.
         """
         shrinks = matrix is _operator
         before, after = (self.scale, 1) if shrinks else (1, self.scale)
-        for window in windows(picture.shape[axis] // before, WINDOW, HALO, ramp=0):
-            piece = picture.narrow(axis, window.start * before, window.size * before)
-            rows = matrix(self, window.size)[window.kept(after)].to(picture)
+        for window in windows(image.shape[axis] // before, WINDOW, HALO, ramp=0):
+            piece = image.narrow(axis, window.start * before, window.size * before)
+            rows = matrix(self, window.size)[window.kept(after)].to(image)
             yield window, piece @ rows.T if axis == -1 else rows @ piece
 
 

@@ -233,8 +233,8 @@ def _training(facts: Mapping[str, Any]) -> str:
     ]
     if facts.get("initialised_from"):
         lines.append(f"- Started from {facts['initialised_from']}.")
-    if facts.get("regression"):
-        lines.append(f"- Stands on {facts['regression']}, whose weights it carries unchanged.")
+    if facts.get("base_model"):
+        lines.append(f"- Stands on {facts['base_model']}, whose weights it carries unchanged.")
     if "lr_prior" in facts:
         lines.append("\np(y), the prior of LR images, was trained on its own:\n")
         lines.append(_training(facts["lr_prior"]))

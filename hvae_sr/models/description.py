@@ -31,7 +31,7 @@ def facts(model: "SuperResolutionModel") -> dict[str, Any]:
         task, use = "An unconditional model of images;", "images = model.sample(16, seed=0)"
     else:
         task = f"For x{model.scale} super-resolution, degradation `{model.degradation.name}`;"
-        use = 'picture = model.upscale(Image.open("in.png"))'
+        use = 'image = model.upscale(Image.open("in.png"))'
     described = inspect.cleandoc(kind.__doc__ or f"A {kind.__name__}.")
     return {
         "model_name": kind.__name__,

@@ -32,7 +32,7 @@ class FastCNN(SuperResolutionModel):
     """Residual blocks at LR resolution, then one sub-pixel convolution, added to bicubic.
 
     Of EDSR it has neither the closing convolution and the long skip nor the tail: see `EDSR`.
-    Every convolution is a plain 3x3 one on LR pixels, so a picture costs one multiplication per
+    Every convolution is a plain 3x3 one on LR pixels, so an image costs one multiplication per
     parameter and LR pixel. Training may widen the convolutions and merge them again (the
     recipe's `expand`): the saved network is always this one.
 
@@ -68,6 +68,6 @@ class FastCNN(SuperResolutionModel):
 
     def loss(self, hr: Tensor, lr: Tensor) -> dict[str, Tensor]:
         """Mean absolute error, as EDSR has it (section 4.2)."""
-        picture = self(lr)
-        error = F.mse_loss(picture.detach(), hr)
-        return {"loss": F.l1_loss(picture, hr), "psnr": -10 * error.log10()}
+        image = self(lr)
+        error = F.mse_loss(image.detach(), hr)
+        return {"loss": F.l1_loss(image, hr), "psnr": -10 * error.log10()}

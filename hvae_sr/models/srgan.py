@@ -1,4 +1,4 @@
-"""SRGAN: sharp pictures from a network that is judged by another.
+"""SRGAN: sharp images from a network that is judged by another.
 
 Christian Ledig, Lucas Theis, Ferenc Huszar, Jose Caballero, Andrew Cunningham, Alejandro Acosta,
 Andrew Aitken, Alykhan Tejani, Johannes Totz, Zehan Wang, Wenzhe Shi, "Photo-Realistic Single Image
@@ -127,8 +127,8 @@ class SRGAN(SRResNet):
 
         `real` and `fake` are the probabilities that the discriminator gives to either.
         """
-        picture = self(lr)
-        content, players = F.mse_loss(picture, hr), self.adversary(picture, hr)
+        image = self(lr)
+        content, players = F.mse_loss(image, hr), self.adversary(image, hr)
         return {
             "loss": content + self.adversarial_weight * players.generator,
             "discriminator": players.discriminator,

@@ -1,4 +1,4 @@
-"""The plain VAE of the study: one latent variable the size of the LR picture.
+"""The plain VAE of the study: one latent variable the size of the LR image.
 
 Diederik P. Kingma, Max Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (arXiv:1312.6114);
 the conditional prior p(z | y) is that of Kihyuk Sohn, Honglak Lee, Xinchen Yan, "Learning
@@ -39,7 +39,7 @@ class VAE(GenerativeModel):
 
     The default is conditional: prior p(z | y), decoder p(x | z, y) with a learned scale. The
     study's own model is `prior="standard", start="constant", likelihood="fixed_gaussian"`: the
-    decoder then sees z alone, and `sample` needs no LR picture.
+    decoder then sees z alone, and `sample` needs no LR image.
 
     Args:
         scale: 2, 3 or 4.
@@ -52,7 +52,7 @@ class VAE(GenerativeModel):
         activation: `silu`, `gelu` or `relu`.
         likelihood: `gaussian` (learned scale), `fixed_gaussian`, `logistic` or
             `mixture_of_logistics`.
-        sigma: standard deviation of `fixed_gaussian`, pictures in [0, 1].
+        sigma: standard deviation of `fixed_gaussian`, images in [0, 1].
         squash: end `fixed_gaussian` in a sigmoid.
         degradation: name of the degradation the weights are for.
         lr_prior: config of p(y), see `GenerativeModel`.

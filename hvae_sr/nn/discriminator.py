@@ -2,7 +2,7 @@
 
 Ian Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014 (arXiv:1406.2661). Each player's
 term holds the other still, so that one backward pass of their sum gives both the gradient of their
-own problem; a model with an `Adversary` names the two terms in `players`. Works for every picture
+own problem; a model with an `Adversary` names the two terms in `players`. Works for every image
 that a gradient flows through: a generator's, or the mean of a VAE's decoder.
 """
 
@@ -20,7 +20,7 @@ class Terms:
     """What an `Adversary` makes of a batch.
 
     Args:
-        generator: -log D(fake), whose gradient reaches the picture alone.
+        generator: -log D(fake), whose gradient reaches the image alone.
         discriminator: -log D(real) - log(1 - D(fake)), whose gradient reaches D alone.
         real, fake: mean probabilities that D gives to either, 0.5 when it cannot tell.
     """
@@ -41,11 +41,11 @@ class Terms:
 
 
 class Discriminator(nn.Sequential):
-    """Picture (N, 3, H, W) in [0, 1] -> logits of being real (N, 1, H / 4, W / 4), one per patch.
+    """Image (N, 3, H, W) in [0, 1] -> logits of being real (N, 1, H / 4, W / 4), one per patch.
 
     Pairs of 3x3 convolutions and leaky ReLUs, the second of stride 2, as in SRGAN (fig. 4) but
     without batch normalisation; patches instead of dense layers (Isola et al. 2017,
-    arXiv:1611.07004), so that pictures may have any size.
+    arXiv:1611.07004), so that images may have any size.
 
     Args:
         width: channels at full resolution; each halving doubles them.
@@ -61,12 +61,12 @@ class Discriminator(nn.Sequential):
             channels = 2 * outputs
         self.append(conv3x3(channels, 1))
 
-    def forward(self, picture: Tensor) -> Tensor:
-        return super().forward(2 * picture - 1)
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(2 * image - 1)
 
 
 class Adversary(nn.Module):
-    """Tells a model's pictures from real ones, and the model how not to be told.
+    """Tells a model's images from real ones, and the model how not to be told.
 
     Args:
         width: see `Discriminator`.
@@ -76,11 +76,11 @@ class Adversary(nn.Module):
         super().__init__()
         self.discriminator = Discriminator(width)
 
-    def forward(self, picture: Tensor, hr: Tensor) -> Terms:
-        """A model's pictures and real ones, (N, 3, H, W) in [0, 1] -> the two players' terms."""
-        real, fake = self.discriminator(hr).float(), self.discriminator(picture.detach()).float()
+    def forward(self, image: Tensor, hr: Tensor) -> Terms:
+        """A model's images and real ones, (N, 3, H, W) in [0, 1] -> the two players' terms."""
+        real, fake = self.discriminator(hr).float(), self.discriminator(image.detach()).float()
         still = {name: value.detach() for name, value in self.discriminator.named_parameters()}
-        judged = functional_call(self.discriminator, still, (picture,)).float()
+        judged = functional_call(self.discriminator, still, (image,)).float()
         return Terms(
             generator=F.softplus(-judged).mean(),
             discriminator=F.softplus(-real).mean() + F.softplus(fake).mean(),

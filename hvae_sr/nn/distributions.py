@@ -1,6 +1,6 @@
 """Likelihoods of 8-bit images, and the units that they are measured in.
 
-Pictures are in [-1, 1] here (exactly k / 127.5 - 1 for the 8-bit value k); everything is computed
+Images are in [-1, 1] here (exactly k / 127.5 - 1 for the 8-bit value k); everything is computed
 in float32, whatever precision the network ran in, and log-likelihoods are in nats.
 """
 
@@ -20,7 +20,7 @@ LOG_SCALE_FLOOR, LOG_SCALE_CEILING = -7.0, 3.0  # beyond them masses underflow i
 
 
 def bits_per_dim(nats: Tensor, hr: Tensor) -> Tensor:
-    """Nats of one picture -> bits per colour value of the picture `hr` (N, C, H, W)."""
+    """Nats of one image -> bits per colour value of the image `hr` (N, C, H, W)."""
     return nats / (math.log(2) * hr[0].numel())
 
 
@@ -49,10 +49,10 @@ def logistic_variance(log_scale: Tensor) -> Tensor:
 
 
 class Likelihood(nn.Module):
-    """p(x | raw): how the last feature map of a decoder describes an RGB picture.
+    """p(x | raw): how the last feature map of a decoder describes an RGB image.
 
-    `raw` is (N, channels, H, W) and zero means "the base picture, with `initial_log_scale`";
-    `base` is (N, 3, H, W) in [-1, 1], the picture the means are offsets from.
+    `raw` is (N, channels, H, W) and zero means "the base image, with `initial_log_scale`";
+    `base` is (N, 3, H, W) in [-1, 1], the image the means are offsets from.
     """
 
     channels: int
@@ -65,7 +65,7 @@ class Likelihood(nn.Module):
         return -2.5 if self.has_base else -1.0
 
     def log_prob(self, raw: Tensor, base: Tensor, x: Tensor) -> Tensor:
-        """Log-likelihood of x (N, 3, H, W), in nats per picture: (N,)."""
+        """Log-likelihood of x (N, 3, H, W), in nats per image: (N,)."""
         raise NotImplementedError
 
     def mean(self, raw: Tensor, base: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class MixtureOfLogistics(Likelihood):
     """Discretised mixture of logistics, autoregressive over channels (Salimans et al. 2017).
 
     Green and blue means move with the *errors* of the channels before them, so the mixture's
-    expected picture is simply the weighted sum of its means, whatever the coefficients.
+    expected image is simply the weighted sum of its means, whatever the coefficients.
 
     Args:
         mixtures: number of logistics per pixel.
@@ -239,7 +239,7 @@ class FixedGaussian(Likelihood):
     """Normal likelihood whose standard deviation is a constant, as in the study.
 
     Args:
-        sigma: standard deviation in the units of [0, 1] pictures (the study: 0.01).
+        sigma: standard deviation in the units of [0, 1] images (the study: 0.01).
         squash: end in a sigmoid, as the study's decoder did, instead of base plus offset.
     """
 

@@ -1,9 +1,9 @@
 """Convolutions, residual cells, up- and down-samplers shared by all models.
 
 Padding repeats the border: at 8x8 every pixel is near one, and zeros would teach the network
-positions that do not exist in larger pictures. Weights start so that every layer keeps the
+positions that do not exist in larger images. Weights start so that every layer keeps the
 variance of its input (He et al. 2015): with PyTorch's defaults a four-layer cell passes on a
-sixtieth of its signal, and the posteriors of a young VAE would see nothing of the picture.
+sixtieth of its signal, and the posteriors of a young VAE would see nothing of the image.
 """
 
 import math

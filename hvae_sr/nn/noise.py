@@ -5,9 +5,9 @@ from torch import Tensor
 
 
 class Noise:
-    """Standard normal draws from one `torch.Generator` or seed, so that a seed names a picture.
+    """Standard normal draws from one `torch.Generator` or seed, so that a seed names an image.
 
-    Drawn on the generator's device and moved, which gives the same picture on CPU and GPU.
+    Drawn on the generator's device and moved, which gives the same image on CPU and GPU.
     """
 
     def __init__(self, source: torch.Generator | int | None = None):

@@ -14,9 +14,9 @@ ENLARGEMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def quantise(picture: Tensor) -> Tensor:
+def quantise(image: Tensor) -> Tensor:
     """Clip to [0, 1] and round to the 256 values an 8-bit file can hold."""
-    return picture.clamp(0, 1).mul(255).round().div(255)
+    return image.clamp(0, 1).mul(255).round().div(255)
 
 
 def enlarge(lr: Tensor, scale: int, mode: str = "bicubic") -> Tensor:
@@ -44,13 +44,13 @@ def checked_enlargement(mode: str) -> str:
     return mode
 
 
-def reflect(picture: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-    """Reflect padding that also accepts pictures smaller than the padding.
+def reflect(image: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+    """Reflect padding that also accepts images smaller than the padding.
 
     `F.pad` refuses to reflect more than size - 1 pixels, so what it cannot reflect is done again.
     """
     left, right, top, bottom = padding
-    height, width = picture.shape[-2:]
+    height, width = image.shape[-2:]
     first = (
         min(left, width - 1),
         min(right, width - 1),
@@ -58,8 +58,8 @@ def reflect(picture: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
         min(bottom, height - 1),
     )
     if first == padding:
-        return F.pad(picture, padding, mode="reflect")
+        return F.pad(image, padding, mode="reflect")
     if not any(first):
-        return F.pad(picture, padding, mode="replicate")
+        return F.pad(image, padding, mode="replicate")
     rest = (left - first[0], right - first[1], top - first[2], bottom - first[3])
-    return reflect(F.pad(picture, first, mode="reflect"), rest)
+    return reflect(F.pad(image, first, mode="reflect"), rest)

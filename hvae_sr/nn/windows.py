@@ -16,7 +16,7 @@ RAMP = 8  # LR pixels on which neighbouring tiles are blended
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of one axis of a picture, in LR pixels.
+    """A stretch of one axis of an image, in LR pixels.
 
     Args:
         start, stop: what the network sees.

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hvae_sr.errors import TrainingError
-from hvae_sr.training.data import Pictures
+from hvae_sr.training.data import ImageSet
 from hvae_sr.training.recipes import Recipe
 from hvae_sr.training.setup import Options
 
@@ -17,14 +17,14 @@ CARRIED_OUT = (
 )  # options that change the result
 
 
-def identity(recipe: Recipe, options: Options, pictures: Pictures) -> dict[str, Any]:
+def identity(recipe: Recipe, options: Options, images: ImageSet) -> dict[str, Any]:
     """All that the weights depend on, as JSON: recipe, options, and a fingerprint of the images."""
     digest = hashlib.sha256()
-    for part in pictures.batch(0, 0, 4):
+    for part in images.batch(0, 0, 4):
         if part is not None:
             digest.update(part.contiguous().numpy().tobytes())
     chosen = {name: getattr(options, name) for name in CARRIED_OUT}
-    described = {"data": pictures.describe(), "data_fingerprint": digest.hexdigest()[:16]}
+    described = {"data": images.describe(), "data_fingerprint": digest.hexdigest()[:16]}
     features = str(options.features) if options.features else None
     return {**asdict(recipe), **chosen, "features": features, **described}
 

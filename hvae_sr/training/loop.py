@@ -35,13 +35,13 @@ VALIDATION = 2**31  # first place of the held-out batches, beyond any step
 
 
 class Trainer:
-    """One run of a recipe over a set of pictures.
+    """One run of a recipe over a set of images.
 
     Raises:
         TrainingError: when `out` holds another run and `resume` is not asked for.
     """
 
-    def __init__(self, recipe: Recipe, pictures: data.Pictures, options: Options, command: str):
+    def __init__(self, recipe: Recipe, images: data.ImageSet, options: Options, command: str):
         self.recipe, self.options, self.command = recipe, options, command
         check(recipe, options)
         existing = checkpoints.newest(options.out / "checkpoints")
@@ -59,13 +59,13 @@ class Trainer:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         set_seed(options.seed)
         self.changed: list[str] = []
-        self.identity = identity(recipe, options, pictures)
+        self.identity = identity(recipe, options, images)
         state = checkpoints.read_state(existing) if existing else None
         if state is not None:
             self.changed = check_unchanged(state["identity"], self.identity, options.allow_changes)
-        self.pictures, self.held_out = data.split(pictures, recipe.validation)
-        self.described = self.pictures.describe()
-        self.pictures = self.pictures.to(self.device)
+        self.images, self.held_out = data.split(images, recipe.validation)
+        self.described = self.images.describe()
+        self.images = self.images.to(self.device)
         self.model = build_model(recipe)
         self.taken = take_over(self.model, recipe.init) if recipe.init else None
         if recipe.expand:
@@ -77,9 +77,9 @@ class Trainer:
         try:
             self._pair(next(self.held_out.split(1)), 0)
         except ValueError as error:
-            raise DataError(f"{self.pictures.name}: {error}") from error
+            raise DataError(f"{self.images.name}: {error}") from error
         if isinstance(self.model, GenerativeModel) and self.held_out.target is not None:
-            raise TrainingError("a likelihood is of original pictures: leave out the targets")
+            raise TrainingError("a likelihood is of original images: leave out the targets")
         self.players = players_of(self.model, recipe)
         self.optimizer = build_optimizer(list(self.players.values()), recipe)
         if isinstance(self.model, GenerativeModel) and options.features:
@@ -206,9 +206,9 @@ class Trainer:
         return self.recipe.loss_arguments(progress)
 
     def batch(self, place: int, size: int) -> data.Batch:
-        """Pictures in [0, 1] on the device, turned; LR versions that are not given are made."""
+        """Images in [0, 1] on the device, turned; LR versions that are not given are made."""
         seed = self.options.seed
-        batch = self.pictures.batch(seed, place, size)
+        batch = self.images.batch(seed, place, size)
         batch = batch.map(lambda part: part.to(self.device, non_blocking=True))
         return self._pair(
             batch.map(lambda part: data.augment(part, seed, place, self.recipe.symmetry)),
@@ -217,7 +217,7 @@ class Trainer:
         )
 
     def _pair(self, batch: data.Batch, place: int, target_weight: float = 0.0) -> data.Batch:
-        """HR and LR in [0, 1]; a teacher's answer is blended into the HR picture by its weight."""
+        """HR and LR in [0, 1]; a teacher's answer is blended into the HR image by its weight."""
         hr, lr, target = batch.map(lambda part: part.to(self.device).float().div(255))
         if target is not None:
             hr = hr.lerp(target, target_weight)
@@ -232,7 +232,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Loss terms of the averaged weights on the held-out pictures, same noise every time."""
+        """Loss terms of the averaged weights on the held-out images, same noise every time."""
         torch.manual_seed(self.options.seed)
         criterion = Criterion(self.ema.model, self.features)  # type: ignore[arg-type]
         sums: dict[str, Tensor] = {}

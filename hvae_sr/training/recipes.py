@@ -11,26 +11,27 @@ class Objective:
 
     Args:
         beta: final weight of the rate.
-        quiet: share of the run at `quiet_beta`, in which latents wake up.
-        warmup: share of the run by which beta has risen linearly to its final value.
-        quiet_beta: weight of the rate before it rises.
+        kl_warmup_start: share of the run at `beta_start`, in which latents find what to say.
+        kl_warmup_end: share of the run by which beta has risen linearly to its final value.
+        beta_start: weight of the rate before it rises.
         free_bits: bits per dimension each group may use at no cost.
         mse_weight: weight of the reconstruction's mean squared error.
-        prior_weight: weight of the error of the picture decoded at temperature 0.
+        prior_weight: weight of the error of the image decoded at temperature 0.
     """
 
     beta: float = 1.0
-    quiet: float = 0.03
-    warmup: float = 0.3
-    quiet_beta: float = 0.01
+    kl_warmup_start: float = 0.03
+    kl_warmup_end: float = 0.3
+    beta_start: float = 0.01
     free_bits: float = 0.0
     mse_weight: float = 0.0
     prior_weight: float = 0.0
 
     def at(self, progress: float) -> dict[str, float]:
         """Keyword arguments of `loss` at a point of the run, 0 to 1."""
-        rise = (progress - self.quiet) / max(self.warmup - self.quiet, 1e-9)
-        beta = self.quiet_beta + (self.beta - self.quiet_beta) * min(1.0, max(0.0, rise))
+        length = max(self.kl_warmup_end - self.kl_warmup_start, 1e-9)
+        rise = (progress - self.kl_warmup_start) / length
+        beta = self.beta_start + (self.beta - self.beta_start) * min(1.0, max(0.0, rise))
         return {
             "beta": beta,
             "free_bits": self.free_bits,
@@ -60,7 +61,7 @@ class Recipe:
         model: class name.
         arguments: its constructor's keyword arguments.
         steps: optimiser steps.
-        batch_size: pictures per step, over all processes.
+        batch_size: images per step, over all processes.
         optimizer: `adamw` or `adamax`.
         learning_rate: after warm-up.
         warmup_steps: steps of linear rise.
@@ -72,12 +73,12 @@ class Recipe:
         players: settings of those players that need their own, by the term that they minimise.
         ema: decay of the averaged weights; it starts lower and rises to this.
         objective: the ELBO's weights, or None for models with a loss of their own.
-        shrink: degradation applied to the pictures first, for models of LR pictures.
+        shrink: degradation applied to the images first, for models of LR images.
         crop: side of random crops from folders, in HR pixels.
-        symmetry: how pictures are turned, see `hvae_sr.training.data.augment`.
-        validation: pictures held out.
+        symmetry: how images are turned, see `hvae_sr.training.data.augment`.
+        validation: images held out.
         expand: train wider convolutions and merge them, see `hvae_sr.training.expansion`.
-        regression: a trained network whose picture the means are offsets from; its weights stay
+        base_model: a trained network whose image the means are offsets from; its weights stay
             as they are. See `GenerativeModel`.
         init: a trained model to start from: every tensor of the same name and shape is taken over.
         target_weight: share of a teacher's answer in what is learned at first, where the data bring
@@ -105,7 +106,7 @@ class Recipe:
     symmetry: str = "mirror"
     validation: int = 2_500
     expand: bool = False
-    regression: str | None = None
+    base_model: str | None = None
     init: str | None = None
     target_weight: float = 0.5
     feature_weight: float = 0.02
@@ -186,7 +187,7 @@ _HVAE = Recipe(
     optimizer="adamw",
     learning_rate=1e-3,
     clip=2.0,
-    objective=Objective(quiet=0.05, prior_weight=2.0),
+    objective=Objective(kl_warmup_start=0.05, prior_weight=2.0),
 )
 
 _BASE = replace(
@@ -233,7 +234,7 @@ _VAE = Recipe(
     optimizer="adamw",
     learning_rate=1e-3,
     clip=2.0,
-    objective=Objective(quiet=0.05, prior_weight=2.0),
+    objective=Objective(kl_warmup_start=0.05, prior_weight=2.0),
 )
 
 # The family at one size, for one core: half an hour each. In short runs latents need a larger share
@@ -252,7 +253,7 @@ _FAMILY = replace(
     steps=2_400,
     learning_rate=1.5e-3,
     ema=0.995,
-    objective=Objective(quiet=0.2, warmup=0.6, prior_weight=2.0),
+    objective=Objective(kl_warmup_start=0.2, kl_warmup_end=0.6, prior_weight=2.0),
 )
 
 # Two groups of a bottom-up and a top-down latent at the finest level, and one latent above them.
@@ -305,7 +306,7 @@ _LADDER_UNCONDITIONAL = replace(
         "latent": 8,
         "mixtures": 5,
     },
-    objective=Objective(quiet=0.1, warmup=0.5),
+    objective=Objective(kl_warmup_start=0.1, kl_warmup_end=0.5),
 )
 
 _PHOTO_CNN = Recipe(
@@ -338,11 +339,11 @@ _PHOTO_HVAE = replace(
     steps=3_200,
     batch_size=16,
     # photographs are smoother than thumbnails: their latents need longer to find what to say
-    objective=Objective(quiet=0.2, warmup=0.6, prior_weight=2.0),
+    objective=Objective(kl_warmup_start=0.2, kl_warmup_end=0.6, prior_weight=2.0),
     crop=64,
     symmetry="dihedral",
     validation=32,
-    regression="photo-cnn-x4",
+    base_model="photo-cnn-x4",
 )
 
 # Latents down to HR resolution, and cells after the last that give its noise a shape. Not trained
@@ -359,7 +360,7 @@ _THREE_LEVELS = replace(
     },
     steps=40_000,
     ema=0.999,
-    objective=Objective(quiet=0.05, warmup=0.3, prior_weight=1.0),
+    objective=Objective(kl_warmup_start=0.05, kl_warmup_end=0.3, prior_weight=1.0),
 )
 
 PRESETS: dict[str, Recipe] = {
@@ -401,7 +402,7 @@ PRESETS: dict[str, Recipe] = {
         steps=400,
         learning_rate=3e-2,
         clip=1e9,
-        objective=Objective(quiet_beta=1.0),
+        objective=Objective(beta_start=1.0),
     ),
     "hvae-cifar10-x4": _HVAE,
     # p(x) without an LR image, so that bits/dim compare with the paper's
@@ -418,7 +419,7 @@ PRESETS: dict[str, Recipe] = {
         steps=2_400,
         batch_size=32,
         ema=0.995,
-        objective=Objective(quiet=0.1, warmup=0.5),
+        objective=Objective(kl_warmup_start=0.1, kl_warmup_end=0.5),
         shrink=None,
     ),
     # VDVAE's own configuration for CIFAR-10 (39 M parameters), for GPUs
@@ -442,7 +443,7 @@ PRESETS: dict[str, Recipe] = {
         clip=200.0,
         skip_above=10.0,
         ema=0.9999,
-        objective=Objective(quiet_beta=1.0),
+        objective=Objective(beta_start=1.0),
     ),
     "hvae-cifar10-lr": _LR_PRIOR,
     "hvae-cifar10-lr-small": replace(
@@ -477,7 +478,7 @@ PRESETS: dict[str, Recipe] = {
         optimizer="adamax",
         learning_rate=3e-4,
         ema=0.9999,
-        objective=Objective(quiet=0.0, warmup=0.1),
+        objective=Objective(kl_warmup_start=0.0, kl_warmup_end=0.1),
     ),
     "nvae-cifar10-x4": _NVAE,
     "nvae-cifar10": replace(
@@ -491,7 +492,7 @@ PRESETS: dict[str, Recipe] = {
             "blocks": [1, 1],
             "stem": 2,
         },
-        objective=Objective(quiet=0.1, warmup=0.5),
+        objective=Objective(kl_warmup_start=0.1, kl_warmup_end=0.5),
     ),
     # The command that NVAE's authors give for CIFAR-10: 131 M parameters there, 8 GPUs, 400 epochs.
     "nvae-cifar10-paper": replace(
@@ -520,7 +521,7 @@ PRESETS: dict[str, Recipe] = {
         weight_decay=3e-4,
         clip=200.0,
         ema=0.999,
-        objective=Objective(quiet=0.0001, warmup=0.3, quiet_beta=0.0001),
+        objective=Objective(kl_warmup_start=0.0001, kl_warmup_end=0.3, beta_start=0.0001),
     ),
     "biva-cifar10-x4": _BIVA,
     "biva-cifar10": replace(
@@ -536,7 +537,7 @@ PRESETS: dict[str, Recipe] = {
             "stem": 2,
             "mixtures": 5,
         },
-        objective=Objective(quiet=0.1, warmup=0.5),
+        objective=Objective(kl_warmup_start=0.1, kl_warmup_end=0.5),
     ),
     # the authors' configuration for CIFAR-10, for GPUs: 15 groups, 500 epochs, 2 free nats a latent
     "biva-cifar10-paper": replace(
@@ -558,7 +559,7 @@ PRESETS: dict[str, Recipe] = {
         learning_rate=2e-3,
         final=0.6,
         ema=0.9995,
-        objective=Objective(quiet_beta=1.0, free_bits=2 / (math.log(2) * 3 * 32**2)),
+        objective=Objective(beta_start=1.0, free_bits=2 / (math.log(2) * 3 * 32**2)),
     ),
     "srvae-cifar10-x4": replace(
         _FAMILY,
@@ -605,7 +606,7 @@ PRESETS: dict[str, Recipe] = {
         learning_rate=2e-3,
         final=0.05,
         ema=0.9999,
-        objective=Objective(quiet_beta=1.0),
+        objective=Objective(beta_start=1.0),
     ),
     "photo-cnn-x4": _PHOTO_CNN,
     "photo-cnn-x2": replace(
@@ -654,6 +655,6 @@ PRESETS: dict[str, Recipe] = {
         },
         steps=20_000,
         ema=0.999,
-        objective=Objective(quiet=0.2, warmup=0.5, prior_weight=1.0),
+        objective=Objective(kl_warmup_start=0.2, kl_warmup_end=0.5, prior_weight=1.0),
     ),
 }

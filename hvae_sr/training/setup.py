@@ -70,11 +70,11 @@ def check(recipe: Recipe, options: Options) -> None:
 
 def build_model(recipe: Recipe) -> SuperResolutionModel:
     cls = MODELS.get(recipe.model)
-    if recipe.regression is None:
+    if recipe.base_model is None:
         return cls(**recipe.arguments)
     if not issubclass(cls, GenerativeModel):
-        raise TrainingError(f"a {recipe.model} has no use for a regression network")
-    network = load(recipe.regression)
+        raise TrainingError(f"a {recipe.model} takes no base model")
+    network = load(recipe.base_model)
     model = cls(**recipe.arguments, base_model=network.full_config)
     assert model.base_model is not None
     model.base_model.load_state_dict(network.state_dict())

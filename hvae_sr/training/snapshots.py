@@ -25,7 +25,7 @@ def facts(run: "Trainer") -> dict[str, Any]:
         "recipe": asdict(run.recipe),
         "data": run.described,
         "initialised_from": run.taken,
-        "regression": run.recipe.regression,
+        "base_model": run.recipe.base_model,
         "validation": len(run.held_out.hr),
         "steps": run.step,
         "images": run.step * run.recipe.batch_size,

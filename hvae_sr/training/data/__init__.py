@@ -1,12 +1,12 @@
 """Images for training and evaluation."""
 
-from hvae_sr.training.data.batches import SYMMETRIES, Batch, Pictures, augment, generator
+from hvae_sr.training.data.batches import SYMMETRIES, Batch, ImageSet, augment, generator
 from hvae_sr.training.data.sets import Crops, DeadLeaves, Packed, Stack, split
 from hvae_sr.training.data.sources import (
     cifar10,
+    image_files,
     load_array,
-    load_pictures,
-    picture_files,
+    load_images,
     read_files,
     read_folder,
 )
@@ -16,15 +16,15 @@ __all__ = [
     "Batch",
     "Crops",
     "DeadLeaves",
+    "ImageSet",
     "Packed",
-    "Pictures",
     "Stack",
     "augment",
     "cifar10",
     "generator",
+    "image_files",
     "load_array",
-    "load_pictures",
-    "picture_files",
+    "load_images",
     "read_files",
     "read_folder",
     "split",

@@ -20,7 +20,7 @@ def generator(*key: int) -> torch.Generator:
 
 
 class Batch(NamedTuple):
-    """Training pictures, all uint8.
+    """Training images, all uint8.
 
     Args:
         hr: (N, 3, H, W).
@@ -43,21 +43,21 @@ class Batch(NamedTuple):
             yield self.map(lambda part, start=start: part[start : start + size])  # type: ignore[misc]
 
 
-class Pictures(ABC):
-    """A source of square RGB training pictures."""
+class ImageSet(ABC):
+    """A source of square RGB training images."""
 
     name: str
 
     @abstractmethod
     def batch(self, seed: int, step: int, size: int) -> Batch:
-        """Batch number `step` of `size` pictures, the same for the same arguments."""
+        """Batch number `step` of `size` images, the same for the same arguments."""
 
     @abstractmethod
     def describe(self) -> str:
         """What was trained on, in words for a model card."""
 
     def to(self, device: torch.device) -> Self:
-        """The same pictures, kept on `device` when it has room for them."""
+        """The same images, kept on `device` when it has room for them."""
         return self
 
 
@@ -65,10 +65,10 @@ SYMMETRIES = ("mirror", "dihedral")
 
 
 def augment(batch: Tensor, seed: int, step: int, symmetry: str = "mirror") -> Tensor:
-    """Turn pictures (N, 3, H, W) at random, the same way for the same (seed, step).
+    """Turn images (N, 3, H, W) at random, the same way for the same (seed, step).
 
     Args:
-        symmetry: `mirror` (half of them left to right) or `dihedral` (square pictures: all eight
+        symmetry: `mirror` (half of them left to right) or `dihedral` (square images: all eight
             flips and quarter turns, as photographs of textures allow).
 
     Raises:
@@ -85,6 +85,6 @@ def augment(batch: Tensor, seed: int, step: int, symmetry: str = "mirror") -> Te
 
 
 def _half(batch: Tensor, other: Tensor, random: torch.Generator) -> Tensor:
-    """Each picture from `batch` or from `other`, with equal chances."""
+    """Each image from `batch` or from `other`, with equal chances."""
     chosen = torch.rand(len(batch), generator=random) < 0.5
     return torch.where(chosen.to(batch.device)[:, None, None, None], other, batch)

@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 from hvae_sr.errors import DataError
-from hvae_sr.training.data.batches import Batch, Pictures, generator
+from hvae_sr.training.data.batches import Batch, ImageSet, generator
 
 
-class Stack(Pictures):
-    """Pictures of one size in one uint8 tensor (N, 3, H, W); every epoch is a new permutation.
+class Stack(ImageSet):
+    """Images of one size in one uint8 tensor (N, 3, H, W); every epoch is a new permutation.
 
     Args:
         pixels: uint8 (N, 3, H, W).
-        name: where the pictures come from.
-        lr, target: of the same pictures, see `Batch`.
+        name: where the images come from.
+        lr, target: of the same images, see `Batch`.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Stack(Pictures):
 
     def describe(self) -> str:
         n, _, height, width = self.pixels.shape
-        return f"{n:,} pictures of {width}x{height} from {self.name}"
+        return f"{n:,} images of {width}x{height} from {self.name}"
 
     def batch(self, seed: int, step: int, size: int) -> Batch:
         places = torch.arange(step * size, (step + 1) * size)
@@ -63,15 +63,15 @@ class Stack(Pictures):
 
 
 class Packed:
-    """Pictures of any size, one after another in one uint8 tensor, cropped by a single gather.
+    """Images of any size, one after another in one uint8 tensor, cropped by a single gather.
 
     Args:
-        pictures: uint8 (3, H, W) each.
+        images: uint8 (3, H, W) each.
     """
 
-    def __init__(self, pictures: Sequence[Tensor]):
-        self.pixels = torch.cat([picture.flatten(1).T for picture in pictures])
-        self.sizes = torch.tensor([picture.shape[1:] for picture in pictures])
+    def __init__(self, images: Sequence[Tensor]):
+        self.pixels = torch.cat([image.flatten(1).T for image in images])
+        self.sizes = torch.tensor([image.shape[1:] for image in images])
         areas = self.sizes.prod(dim=1)
         self.starts = areas.cumsum(0) - areas
 
@@ -79,16 +79,16 @@ class Packed:
         return len(self.sizes)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Picture number `index`, a view of uint8 (3, H, W)."""
+        """Image number `index`, a view of uint8 (3, H, W)."""
         if index >= len(self):
-            raise IndexError(index)  # which ends a loop over the pictures
+            raise IndexError(index)  # which ends a loop over the images
         height, width = self.sizes[index].tolist()
         start = int(self.starts[index])
         pixels = self.pixels[start : start + height * width]
         return pixels.view(height, width, 3).permute(2, 0, 1)
 
     def crops(self, rows: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-        """Crops of pictures `rows` at (`top`, `left`), all (N,) -> uint8 (N, 3, side, side)."""
+        """Crops of images `rows` at (`top`, `left`), all (N,) -> uint8 (N, 3, side, side)."""
         width = self.sizes[rows, 1]
         corner = self.starts[rows] + top * width + left
         corner, width = (each.to(self.pixels.device)[:, None, None] for each in (corner, width))
@@ -96,43 +96,43 @@ class Packed:
         return self.pixels[corner + steps[:, None] * width + steps].permute(0, 3, 1, 2)
 
 
-class Crops(Pictures):
-    """Random crops of pictures of any size, all of them decoded once and kept as uint8.
+class Crops(ImageSet):
+    """Random crops of images of any size, all of them decoded once and kept as uint8.
 
-    Every place a crop can lie is equally likely, so large pictures are seen more often. Where LR
+    Every place a crop can lie is equally likely, so large images are seen more often. Where LR
     versions are given, crops lie on the grid of LR pixels.
 
     Args:
-        pictures: uint8 (3, H, W) each; those smaller than a crop are left out.
+        images: uint8 (3, H, W) each; those smaller than a crop are left out.
         crop: side of the crops.
-        name: where the pictures come from.
-        lr: LR versions, one for each picture.
-        target: a teacher's answers, one for each picture.
+        name: where the images come from.
+        lr: LR versions, one for each image.
+        target: a teacher's answers, one for each image.
 
     Raises:
-        DataError: when every picture is smaller than a crop, or a crop is no whole number of LR
+        DataError: when every image is smaller than a crop, or a crop is no whole number of LR
             pixels.
     """
 
     def __init__(
         self,
-        pictures: Sequence[Tensor],
+        images: Sequence[Tensor],
         crop: int,
         name: str,
         lr: Sequence[Tensor] | None = None,
         target: Sequence[Tensor] | None = None,
     ):
-        large = [index for index, p in enumerate(pictures) if min(p.shape[-2:]) >= crop]
-        self.smaller = len(pictures) - len(large)
+        large = [index for index, p in enumerate(images) if min(p.shape[-2:]) >= crop]
+        self.smaller = len(images) - len(large)
         if not large:
-            raise DataError(f"every picture of {name} is smaller than a crop of {crop} pixels")
+            raise DataError(f"every image of {name} is smaller than a crop of {crop} pixels")
         self.crop = crop
         self.name = name
         self.parts = [
             Packed([part[index] for index in large]) if part is not None else None
-            for part in (pictures, lr, target)
+            for part in (images, lr, target)
         ]
-        sizes = self.pictures.sizes
+        sizes = self.images.sizes
         self.step = int(sizes[0, 0] // self.parts[1].sizes[0, 0]) if self.parts[1] else 1
         if crop % self.step:
             raise DataError(f"crops of {crop} pixels are no multiple of the scale, {self.step}")
@@ -140,13 +140,13 @@ class Crops(Pictures):
         self._places = self._free.prod(dim=1).double().cumsum(0)
 
     @property
-    def pictures(self) -> Packed:
+    def images(self) -> Packed:
         hr = self.parts[0]
         assert hr is not None
         return hr
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def to(self, device: torch.device) -> Self:
         packed = [part for part in self.parts if part is not None]
@@ -157,7 +157,7 @@ class Crops(Pictures):
 
     def describe(self) -> str:
         left_out = f" ({self.smaller:,} smaller ones left out)" if self.smaller else ""
-        return f"{self.crop}x{self.crop} crops of {len(self):,} pictures from {self.name}{left_out}"
+        return f"{self.crop}x{self.crop} crops of {len(self):,} images from {self.name}{left_out}"
 
     def batch(self, seed: int, step: int, size: int) -> Batch:
         random = generator(seed, 2, step)
@@ -169,13 +169,13 @@ class Crops(Pictures):
         small = (rows, top, left, self.crop // self.step)
         full = (rows, top * self.step, left * self.step, self.crop)
         return Batch(
-            self.pictures.crops(*full),
+            self.images.crops(*full),
             lr.crops(*small) if lr is not None else None,
             target.crops(*full) if target is not None else None,
         )
 
     def take(self, indices: Sequence[int]) -> "Crops":
-        """Crops of some of the pictures alone."""
+        """Crops of some of the images alone."""
         hr, lr, target = (
             [part[index] for index in indices] if part is not None else None for part in self.parts
         )
@@ -188,15 +188,15 @@ def _has_room(device: torch.device, size: int) -> bool:
     return device.type != "cuda" or size < torch.cuda.mem_get_info(device)[0] // 2
 
 
-class DeadLeaves(Pictures):
-    """Procedural pictures: overlapping discs with random sizes and shades, softly lit.
+class DeadLeaves(ImageSet):
+    """Procedural images: overlapping discs with random sizes and shades, softly lit.
 
     The dead-leaves model of Lee, Mumford and Huang 2001: its statistics (edges, occlusion,
     scale invariance) are those of photographs, and it needs no file.
 
     Args:
         side: pixels along each side.
-        leaves: discs per picture.
+        leaves: discs per image.
     """
 
     name = "procedural dead leaves"
@@ -206,12 +206,12 @@ class DeadLeaves(Pictures):
         self.leaves = leaves
 
     def describe(self) -> str:
-        return f"{self.side}x{self.side} dead-leaves pictures made on the fly"
+        return f"{self.side}x{self.side} dead-leaves images made on the fly"
 
     def batch(self, seed: int, step: int, size: int) -> Batch:
         random = generator(seed, 3, step)
         axis = (torch.arange(self.side) + 0.5) / self.side
-        picture = torch.rand(size, 3, 1, 1, generator=random).expand(-1, -1, self.side, self.side)
+        image = torch.rand(size, 3, 1, 1, generator=random).expand(-1, -1, self.side, self.side)
         draws = torch.rand(self.leaves, size, 8, generator=random)
         for leaf in draws:
             x, y, radius, tilt, *_ = leaf.unbind(dim=1)
@@ -222,34 +222,34 @@ class DeadLeaves(Pictures):
             cover = (0.5 - distance * self.side).clamp(0, 1).unsqueeze(1)
             light = 1 + (tilt[:, None, None] - 0.5) * (dx + dy) / radius[:, None, None] * 0.5
             shade = leaf[:, 4:7, None, None] * light.unsqueeze(1)
-            picture = picture * (1 - cover) + shade * cover
-        return Batch(picture.clamp(0, 1).mul(255).round().byte())
+            image = image * (1 - cover) + shade * cover
+        return Batch(image.clamp(0, 1).mul(255).round().byte())
 
 
-def split(pictures: Pictures, validation: int) -> tuple[Pictures, Batch]:
-    """Hold `validation` pictures out: training pictures, and a batch for validation.
+def split(images: ImageSet, validation: int) -> tuple[ImageSet, Batch]:
+    """Hold `validation` images out: training images, and a batch for validation.
 
-    Of a stack the last ones are held out. Of pictures to be cropped those at even distances,
-    since folders are sorted; one crop of each is returned. Procedural pictures are unlimited:
+    Of a stack the last ones are held out. Of images to be cropped those at even distances,
+    since folders are sorted; one crop of each is returned. Procedural images are unlimited:
     their validation set is a batch of another seed.
 
     Raises:
         DataError: when nothing would be left to train on.
     """
     if validation < 1:
-        raise DataError(f"at least one picture must be held out for validation, not {validation}")
-    if isinstance(pictures, DeadLeaves):
-        return pictures, pictures.batch(2**31, 0, validation)
-    if not isinstance(pictures, Stack | Crops) or len(pictures) <= validation:
-        raise DataError(f"{pictures.name} is too small to hold {validation} pictures out")
-    if isinstance(pictures, Stack):
-        hr, lr, target = pictures.parts.map(lambda part: part[:-validation])
-        held = pictures.parts.map(lambda part: part[-validation:])
-        return Stack(hr, pictures.name, lr, target), held
-    out = {index * len(pictures) // validation for index in range(validation)}
-    kept = pictures.take([index for index in range(len(pictures)) if index not in out])
-    kept.smaller = pictures.smaller
-    crops = [pictures.take([index]).batch(2**31, 0, 1) for index in sorted(out)]
+        raise DataError(f"at least one image must be held out for validation, not {validation}")
+    if isinstance(images, DeadLeaves):
+        return images, images.batch(2**31, 0, validation)
+    if not isinstance(images, Stack | Crops) or len(images) <= validation:
+        raise DataError(f"{images.name} is too small to hold {validation} images out")
+    if isinstance(images, Stack):
+        hr, lr, target = images.parts.map(lambda part: part[:-validation])
+        held = images.parts.map(lambda part: part[-validation:])
+        return Stack(hr, images.name, lr, target), held
+    out = {index * len(images) // validation for index in range(validation)}
+    kept = images.take([index for index in range(len(images)) if index not in out])
+    kept.smaller = images.smaller
+    crops = [images.take([index]).batch(2**31, 0, 1) for index in sorted(out)]
     return kept, Batch(
         *[None if part[0] is None else torch.cat(part) for part in zip(*crops, strict=True)]  # type: ignore[arg-type]
     )
