@@ -18,7 +18,8 @@ import pytest
 from conftest import free_port, refusal
 from gradio_client import Client, handle_file
 
-from hvae_sr.demo import cache, check, guard, values
+from benchmarks import check_demo as check
+from hvae_sr.demo import cache, guard, values
 from hvae_sr.demo.page import Page
 from hvae_sr.errors import ImageError
 
