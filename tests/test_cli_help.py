@@ -49,9 +49,9 @@ def test_every_option_is_explained_and_shows_its_default(name, option, capsys):
     text = bare(said(capsys, name))
     assert option.help and bare(option.help) in text
     optional = option.param_type_name == "option" and not option.required
-    if not optional or option.is_flag or "[default:" in option.help:
-        return
-    if option.default is not None:
+    if isinstance(option.show_default, str):
+        assert f"default:({bare(option.show_default)})" in text
+    elif optional and not option.is_flag and option.default is not None:
         assert f"default:{bare(str(option.default))}" in text
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Nearest, smooth_pictures
+from hvae_sr.upscaling.rescale import shrink_file
 from PIL import Image, features
 
 from benchmarks import __main__ as benchmarks
@@ -12,7 +13,6 @@ from benchmarks import codecs
 from hvae_sr.errors import DataError
 from hvae_sr.imaging.files import open_image
 from hvae_sr.imaging.pixels import to_image, to_tensor
-from hvae_sr.rescale import shrink_file
 
 AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 
@@ -110,7 +110,7 @@ def test_the_comparison_repeats_exactly(comparison):
 
 
 def test_a_folder_without_pictures_is_named(tmp_path):
-    with pytest.raises(DataError, match="no image"):
+    with pytest.raises(DataError, match="no picture"):
         codecs.compare(Nearest(), tmp_path)
 
 

@@ -47,10 +47,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # it takes "[default: ...]" in a help text for markup and drops it
+    rich_markup_mode=None,  # which takes "[...]" in a help text for markup and drops it
 )
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Bundled name, folder, or owner/name on a hub.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
-Seed = Annotated[int | None, typer.Option(help="Makes draws repeatable. [default: random]")]
+Seed = Annotated[int | None, typer.Option(help="Makes draws repeatable.", show_default="random")]

@@ -60,7 +60,7 @@ def space(
     target: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="The folder to write.")],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A bundled name; may be given several times. [default: all]"),
+        typer.Option(help="A bundled name; may be given several times.", show_default="all"),
     ] = None,
 ) -> None:
     """Write the demo as a Hugging Face Space: a folder that runs alone, to be pushed as it is."""

@@ -29,26 +29,27 @@ def evaluate(
     space: Annotated[
         str | None,
         typer.Option(
-            help="y (luma, border shaved, as papers score photographs) or rgb. "
-            "[default: y for folders, rgb for thumbnails]"
+            help="y (luma, border shaved, as papers score photographs) or rgb.",
+            show_default="y for folders, rgb for thumbnails",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first LIMIT images. [default: all]")
+        int | None, typer.Option(min=1, help="Only the first LIMIT images.", show_default="all")
     ] = None,
     samples: Annotated[
         int | None,
         typer.Option(
             min=2,
-            help="Outputs at temperature 1 behind the mean. [default: 16, or 8 for photographs]",
+            help="Outputs at temperature 1 behind the mean.",
+            show_default="16, or 8 for photographs",
         ),
     ] = None,
     calibration_samples: Annotated[
         int | None,
         typer.Option(
             min=2,
-            help="Samples of p(x | y) behind the calibration. "
-            "[default: 100, or 16 for photographs]",
+            help="Samples of p(x | y) behind the calibration.",
+            show_default="100, or 16 for photographs",
         ),
     ] = None,
     iw: Annotated[

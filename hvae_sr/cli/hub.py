@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 Token = Annotated[
     str | None,
-    typer.Option(help="Access token of the hub. [default: HF_TOKEN, or that of `hf auth login`]"),
+    typer.Option(
+        help="Access token of the hub.", show_default="HF_TOKEN, or that of `hf auth login`"
+    ),
 ]
 
 
@@ -35,7 +37,7 @@ def info(
     model: Model,
     revision: Annotated[
         str | None,
-        typer.Option(help="Branch, tag or commit of a repository. [default: main]"),
+        typer.Option(help="Branch, tag or commit of a repository.", show_default="main"),
     ] = None,
     token: Token = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -58,12 +60,12 @@ def push(
     private: Annotated[
         bool | None,
         typer.Option(
-            help="Whether a new repository is hidden from others. [default: as the hub does]"
+            help="Whether a new repository is hidden from others.", show_default="as the hub does"
         ),
     ] = None,
     revision: Annotated[
         str | None,
-        typer.Option(help="Branch to push to, created if it does not exist. [default: main]"),
+        typer.Option(help="Branch to push to, created if it does not exist.", show_default="main"),
     ] = None,
     tag: Annotated[str | None, typer.Option(help="A name for this commit, such as v1.")] = None,
     message: Annotated[str | None, typer.Option(help="Message of the commit.")] = None,

@@ -13,7 +13,7 @@ from hvae_sr.errors import TrainingError
 from hvae_sr.training.recipes import PRESETS
 
 PRESET = "study-cnn-cifar10-x4"
-OF_PRESET = "[default: the preset's]"
+OF_PRESET = "the preset's"
 
 
 @app.command(epilog="\b\n" + "\n  ".join(["Presets:", *PRESETS]))
@@ -28,8 +28,8 @@ def train(
     lr: Annotated[
         str | None,
         typer.Option(
-            help="LR versions of --data: a folder with the same file names, or a .npy file. "
-            "[default: made by the preset's degradation]"
+            help="LR versions of --data: a folder with the same file names, or a .npy file.",
+            show_default="made by the preset's degradation",
         ),
     ] = None,
     targets: Annotated[
@@ -40,51 +40,65 @@ def train(
     ] = None,
     crop: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Side of crops from folders, in HR pixels. {OF_PRESET}"),
+        typer.Option(
+            min=1, help="Side of crops from folders, in HR pixels.", show_default=OF_PRESET
+        ),
     ] = None,
     validation: Annotated[
-        int | None, typer.Option(min=1, help=f"Images held out for validation. {OF_PRESET}")
+        int | None,
+        typer.Option(min=1, help="Images held out for validation.", show_default=OF_PRESET),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run. [default: runs/PRESET]")
+        Path | None, typer.Option(help="Folder of the run.", show_default="runs/PRESET")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help=f"Optimiser steps. {OF_PRESET}")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimiser steps.", show_default=OF_PRESET)
+    ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help=f"Images of a batch. {OF_PRESET}")
+        int | None, typer.Option(min=1, help="Images of a batch.", show_default=OF_PRESET)
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help=f"Largest learning rate. {OF_PRESET}")
+        float | None, typer.Option(help="Largest learning rate.", show_default=OF_PRESET)
     ] = None,
     init: Annotated[
         str | None,
         typer.Option(
-            help=f"A trained model to start from: bundled name, folder or owner/name. {OF_PRESET}"
+            help="A trained model to start from: bundled name, folder or owner/name.",
+            show_default=OF_PRESET,
         ),
     ] = None,
     beta: Annotated[
-        float | None, typer.Option(help=f"Final weight of the rate in the ELBO. {OF_PRESET}")
+        float | None,
+        typer.Option(help="Final weight of the rate in the ELBO.", show_default=OF_PRESET),
     ] = None,
     kl_warmup: Annotated[
         float | None,
-        typer.Option(help=f"Share of the run after which beta has its final value. {OF_PRESET}"),
+        typer.Option(
+            help="Share of the run after which beta has its final value.", show_default=OF_PRESET
+        ),
     ] = None,
     free_bits: Annotated[
         float | None,
-        typer.Option(help=f"Bits per dimension that each latent may use at no cost. {OF_PRESET}"),
+        typer.Option(
+            help="Bits per dimension that each latent may use at no cost.", show_default=OF_PRESET
+        ),
     ] = None,
     mse_weight: Annotated[
         float | None,
-        typer.Option(help=f"Weight of the reconstruction's squared error. {OF_PRESET}"),
+        typer.Option(help="Weight of the reconstruction's squared error.", show_default=OF_PRESET),
     ] = None,
     prior_weight: Annotated[
         float | None,
-        typer.Option(help=f"Weight of the error of the image at temperature 0. {OF_PRESET}"),
+        typer.Option(
+            help="Weight of the error of the image at temperature 0.", show_default=OF_PRESET
+        ),
     ] = None,
     base_model: Annotated[
         str | None,
         typer.Option(
             help="A trained deterministic model for the base image of an HVAE: bundled name, "
-            f"folder or owner/name. {OF_PRESET}"
+            "folder or owner/name.",
+            show_default=OF_PRESET,
         ),
     ] = None,
     features: Annotated[
@@ -93,7 +107,9 @@ def train(
     ] = None,
     feature_weight: Annotated[
         float | None,
-        typer.Option(help=f"Weight of the loss on features at the end of the run. {OF_PRESET}"),
+        typer.Option(
+            help="Weight of the loss on features at the end of the run.", show_default=OF_PRESET
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, data order and noise.")] = 0,
     precision: Annotated[str, typer.Option(help="no (float32), tf32, bf16 or fp16.")] = "no",
@@ -104,13 +120,15 @@ def train(
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     max_minutes: Annotated[
         float | None,
-        typer.Option(help="Stop after so many minutes, to be resumed later. [default: no limit]"),
+        typer.Option(
+            help="Stop after so many minutes, to be resumed later.", show_default="no limit"
+        ),
     ] = None,
     anneal_minutes: Annotated[
         float | None,
         typer.Option(
-            help="Let the schedules follow the clock and end after so many minutes in all. "
-            "[default: they follow the steps]"
+            help="Let the schedules follow the clock and end after so many minutes in all.",
+            show_default="they follow the steps",
         ),
     ] = None,
     resume: Annotated[
