@@ -38,11 +38,11 @@ not in the paper, whose `bottleneck` is 1.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
 from hvae_sr.models.pyramid import pyramid, shown
 from hvae_sr.nn import distributions
@@ -241,20 +241,20 @@ class BIVA(GenerativeModel):
     def __init__(
         self,
         scale: int = 4,
-        widths: list[int] = [48, 32],  # noqa: B006
-        groups: list[int] = [1, 2],  # noqa: B006
-        blocks: list[int] = [1, 1],  # noqa: B006
-        latent: int | list[int] = 8,
+        widths: list[Channels] = [48, 32],  # noqa: B006
+        groups: list[Depth] = [1, 2],  # noqa: B006
+        blocks: list[Depth] = [1, 1],  # noqa: B006
+        latent: Channels | list[Channels] = 8,
         start: str = "lr",
-        start_blocks: int = 2,
-        stem: int = 1,
+        start_blocks: Depth = 2,
+        stem: Count = 1,
         activation: str = "elu",
-        bottleneck: int = 1,
-        kernels: list[int] | None = None,
-        latent_kernels: list[int] | None = None,
-        mixtures: int = 5,
-        degradation: str = "gaussian",
-        lr_prior: dict[str, Any] | None = None,
+        bottleneck: Count = 1,
+        kernels: list[Count] | None = None,
+        latent_kernels: list[Count] | None = None,
+        mixtures: Count = 5,
+        degradation: DegradationConfig = "gaussian",
+        lr_prior: ModelConfig | None = None,
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)

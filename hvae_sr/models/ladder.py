@@ -34,11 +34,11 @@ it instead of that latent's features.
 """
 
 from itertools import pairwise, repeat
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
 from hvae_sr.models.pyramid import Pyramid, pyramid, shown
 from hvae_sr.nn.distributions import MixtureOfLogistics, likelihood_head
@@ -267,18 +267,18 @@ class LadderVAE(GenerativeModel):
     def __init__(
         self,
         scale: int = 4,
-        widths: list[int] = [96, 64],  # noqa: B006
-        groups: list[int] = [1, 3],  # noqa: B006
-        blocks: list[int] = [1, 2],  # noqa: B006
-        latent: int = 8,
+        widths: list[Channels] = [96, 64],  # noqa: B006
+        groups: list[Depth] = [1, 3],  # noqa: B006
+        blocks: list[Depth] = [1, 2],  # noqa: B006
+        latent: Channels = 8,
         start: str = "lr",
-        start_blocks: int = 3,
+        start_blocks: Depth = 3,
         merge: str = "precision",
         cell: str = "bottleneck",
         activation: str = "silu",
-        mixtures: int = 5,
-        degradation: str = "gaussian",
-        lr_prior: dict[str, Any] | None = None,
+        mixtures: Count = 5,
+        degradation: DegradationConfig = "gaussian",
+        lr_prior: ModelConfig | None = None,
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)

@@ -32,6 +32,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth
 from hvae_sr.models.latent import ELBO, Activations, Features, GenerativeModel, Start
 from hvae_sr.models.pyramid import Pyramid, doubling, shown
 from hvae_sr.nn import distributions
@@ -96,7 +97,7 @@ class FlowPriorVAE(GenerativeModel):
         coupling_blocks: int,
         cell: str,
         mixtures: int,
-        degradation: str,
+        degradation: DegradationConfig,
     ):
         super().__init__(1, degradation, lr_prior=None)
         self.is_conditional = False
@@ -167,23 +168,23 @@ class SRVAE(GenerativeModel):
     def __init__(
         self,
         scale: int = 4,
-        widths: list[int] = [48],  # noqa: B006
-        blocks: list[int] = [2],  # noqa: B006
-        z_reduction: int = 2,
-        prior_blocks: int = 2,
-        finish_blocks: int = 2,
-        start_width: int = 64,
-        start_blocks: int = 2,
-        u_widths: list[int] = [48],  # noqa: B006
-        u_blocks: list[int] = [2],  # noqa: B006
-        u_reduction: int = 2,
-        couplings: int = 4,
-        coupling_width: int = 24,
-        coupling_blocks: int = 1,
-        latent: int = 8,
+        widths: list[Channels] = [48],  # noqa: B006
+        blocks: list[Depth] = [2],  # noqa: B006
+        z_reduction: Count = 2,
+        prior_blocks: Depth = 2,
+        finish_blocks: Depth = 2,
+        start_width: Channels = 64,
+        start_blocks: Depth = 2,
+        u_widths: list[Channels] = [48],  # noqa: B006
+        u_blocks: list[Depth] = [2],  # noqa: B006
+        u_reduction: Count = 2,
+        couplings: Depth = 4,
+        coupling_width: Channels = 24,
+        coupling_blocks: Depth = 1,
+        latent: Channels = 8,
         cell: str = "bottleneck",
-        mixtures: int = 5,
-        degradation: str = "gaussian",
+        mixtures: Count = 5,
+        degradation: DegradationConfig = "gaussian",
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior=None, enlargement=enlargement)
