@@ -12,7 +12,7 @@ from benchmarks import codecs
 from hvae_sr.errors import DataError
 from hvae_sr.imaging.files import open_image
 from hvae_sr.imaging.pixels import to_image, to_tensor
-from hvae_sr.upscaling.rescale import shrink_file
+from hvae_sr.rescale import shrink_file
 
 AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 
