@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 
 import hvae_sr
 from hvae_sr.errors import ModelError
-from hvae_sr.models import HVAE, VAE, StudyCNN, construction, hierarchy
+from hvae_sr.models import HVAE, VAE, StudyCNN, construction, hvae
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import MODELS
 from hvae_sr.storage import serialization
@@ -276,15 +276,15 @@ class TestBrokenConfig:
     def test_a_few_bytes_cannot_ask_for_thousands_of_layers(
         self, saved: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        built, construct = 0, hierarchy.LatentGroup.__init__
+        built, construct = 0, hvae.LatentGroup.__init__
 
-        def counted(self: hierarchy.LatentGroup, *args: Any) -> None:
+        def counted(self: hvae.LatentGroup, *args: Any) -> None:
             nonlocal built
             built += 1
             assert built <= 400, "a small config kept the machine busy"
             construct(self, *args)
 
-        monkeypatch.setattr(hierarchy.LatentGroup, "__init__", counted)
+        monkeypatch.setattr(hvae.LatentGroup, "__init__", counted)
         refused(edit(saved, groups=[4096, 4096]), str(saved))
 
     def test_building_stops_at_a_number_of_operations(
