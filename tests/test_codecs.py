@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Nearest, smooth_pictures
-from hvae_sr.upscaling.rescale import shrink_file
 from PIL import Image, features
 
 from benchmarks import __main__ as benchmarks
@@ -13,6 +12,7 @@ from benchmarks import codecs
 from hvae_sr.errors import DataError
 from hvae_sr.imaging.files import open_image
 from hvae_sr.imaging.pixels import to_image, to_tensor
+from hvae_sr.rescale import shrink_file
 
 AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 
