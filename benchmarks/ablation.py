@@ -285,7 +285,7 @@ def page(bench: Bench, outcomes: dict[str, Outcome], command: str, sheet: str) -
         command=command,
         steps=bench.steps,
         batch=STUDY.batch_size,
-        kl_warmup_end=STUDY.warmup_steps,
+        warmup=STUDY.warmup_steps,
         data=bench.images.describe(),
         count=f"{len(hr):,}",
         test=bench.references.name,
