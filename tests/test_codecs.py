@@ -110,7 +110,7 @@ def test_the_comparison_repeats_exactly(comparison):
 
 
 def test_a_folder_without_pictures_is_named(tmp_path):
-    with pytest.raises(DataError, match="no picture"):
+    with pytest.raises(DataError, match="no image"):
         codecs.compare(Nearest(), tmp_path)
 
 

@@ -134,7 +134,7 @@ class TestCrops:
 
 def companions(source: Crops, scale: int) -> Crops:
     """The same images enlarged, with the small ones as LR and their negatives as targets."""
-    small = list(source.pictures)
+    small = list(source.images)
     large = [p.repeat_interleave(scale, 1).repeat_interleave(scale, 2) for p in small]
     return Crops(large, 2 * scale, "pairs", small, [255 - picture for picture in large])
 
