@@ -32,7 +32,7 @@ def work(*arguments, **options):
     time.sleep(600)
 
 Enlarger.upscaled = Upscaler.__call__ = work
-names = ("photo-cnn-x2", "biva-cifar10-x4")
+names = ("photo-cnn-x2", "study-cnn-cifar10-x4")
 hvae_sr.demo.bundled_models = lambda: {name: hvae_sr.load(name) for name in names}
 runpy.run_path("app.py", run_name="__main__")
 """

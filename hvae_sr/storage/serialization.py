@@ -52,14 +52,15 @@ _OF_FORMAT_2 = {
 }
 # What a class computed in format 2 where it computes something else today by default.
 _AS_IN_FORMAT_2 = {"HVAE": {"posterior_sees": "updated", "projection_scale": 1.0}}
-# Classes whose networks of format 2 were not those of the papers and are gone: the version that
-# replaced them, and the bundled weights of the new ones.
+# Classes whose networks of format 2 were not those of the papers and are gone: the preset of what
+# took their place in `REPLACED_IN`.
 _GONE_IN_FORMAT_2 = {
-    "BIVA": ("0.2", "biva-cifar10-x4"),
-    "LadderVAE": ("0.2", "ladder-cifar10-x4"),
-    "NVAE": ("0.2", "nvae-cifar10-x4"),
-    "SRVAE": ("0.2", "srvae-cifar10-x4"),
+    "BIVA": "biva-cifar10-x4",
+    "LadderVAE": "ladder-cifar10-x4",
+    "NVAE": "nvae-cifar10-x4",
+    "SRVAE": "srvae-cifar10-x4",
 }
+REPLACED_IN = "0.2"
 _PARTS = ("lr_prior", "base_model")  # keys that hold the config of a model inside a model
 
 
@@ -81,10 +82,10 @@ def _from_2(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(name, str) or name not in _OF_FORMAT_2:
         return {**config, "model_module": INTERACTIVE}
     if name in _GONE_IN_FORMAT_2:
-        version, weights = _GONE_IN_FORMAT_2[name]
         raise ModelError(
-            f"these weights are of the {name} before version {version}, which was another network: "
-            f"load {weights!r} instead, or train your own with --preset {weights}"
+            f"these weights are of the {name} before version {REPLACED_IN}, which was another "
+            f"network: train it anew with --preset {_GONE_IN_FORMAT_2[name]}, or load a model that "
+            "`hvae-sr list` names"
         )
     file, name = _OF_FORMAT_2[name]
     described = {"model_module": f"hvae_sr.models.{file}", "model_class": name}
