@@ -151,7 +151,7 @@ class TestRoundTrip:
             assert f'hvae_sr.load("{name}")' in snippet
             names: dict = {}
             exec(snippet, names)
-            assert names["picture"].size == (32, 24)
+            assert names["image"].size == (32, 24)
 
     def test_the_environment_alone_is_enough(self, hub: Hub, saved: Path, tmp_path: Path):
         """The client as people run it: another process, told where the hub is by HF_ENDPOINT."""

@@ -150,6 +150,7 @@ class TestWrongConfigs:
             assert "parameters" in said_when_constructed(HVAE, wide)
             monkeypatch.setattr(construction, "MOST_OPERATIONS", 1_000)
             assert "operations" in said_when_constructed(HVAE, {})
+        assert torch.is_grad_enabled()
 
 
 class Scaled(SuperResolutionModel):

@@ -49,11 +49,12 @@ def bounded() -> Iterator[None]:
     if _bounded.get():
         yield
         return
-    token = _bounded.set(True)
+    token, gradients = _bounded.set(True), torch.is_grad_enabled()
     try:
         with _Bounds():
             yield
     finally:
+        torch.set_grad_enabled(gradients)  # which `no_grad` cannot do when its exit is one too many
         _bounded.reset(token)
 
 
