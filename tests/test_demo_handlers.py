@@ -135,7 +135,7 @@ def test_upscale_refuses_what_it_cannot_do(
     assert "no seed" in said(small, "hvae", seed=None)
     assert "at most 48x40" in said(small, size="3x")
     assert "at most 48x40" in said(small, size="4k")
-    assert "is no size" in said(small, size="huge")
+    assert "is not a size" in said(small, size="huge")
     Image.new("RGBA", (8, 8)).save(tmp_path / "clear.png")
     assert "transparency" in said(tmp_path / "clear.png", file_format="JPEG")
 
