@@ -217,7 +217,7 @@ class TestDefaults:
 
     def test_the_demo_starts_with_the_defaults(self, model):
         with gr.Blocks() as blocks:
-            demo_tab.tab({"tiny": model})
+            demo_tab.UpscaleTab({"tiny": model}).build()
         values = {
             getattr(block, "label", None): block.value
             for block in blocks.blocks.values()
@@ -226,7 +226,7 @@ class TestDefaults:
         options = UpscaleOptions()
         assert values["Temperature"] == options.used_temperature
         assert values["Number of samples"] == options.num_samples
-        assert values["LR-consistent"] == options.consistent
+        assert values[demo_tab.CONSISTENT] == options.consistent
 
 
 class TestSize:
