@@ -584,7 +584,7 @@ class TestCommandLine:
         assert cli.run(self.command(tmp_path / "run", **changes)) == 0
         facts = json.loads((tmp_path / "run" / "model" / "training.json").read_text())
         assert facts["recipe"]["objective"]["beta"] == 0.5
-        assert facts["recipe"]["objective"]["warmup"] == 0.2
+        assert facts["recipe"]["objective"]["kl_warmup_end"] == 0.2
         assert (facts["steps"], facts["images"]) == (2, 4)
 
     @pytest.mark.parametrize(
