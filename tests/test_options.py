@@ -18,7 +18,7 @@ from PIL import Image
 from test_movies import make
 
 from hvae_sr import cli
-from hvae_sr.demo import upscale as demo_tab
+from hvae_sr.demo.upscale import UpscaleTab
 from hvae_sr.imaging.files import file_record
 from hvae_sr.imaging.metadata import parse_record
 from hvae_sr.imaging.pixels import to_image
@@ -216,17 +216,13 @@ class TestDefaults:
         assert {replace(options, seed=None) for options, _ in outputs} == {UpscaleOptions()}
 
     def test_the_demo_starts_with_the_defaults(self, model):
-        with gr.Blocks() as blocks:
-            demo_tab.UpscaleTab({"tiny": model}).build()
-        values = {
-            getattr(block, "label", None): block.value
-            for block in blocks.blocks.values()
-            if hasattr(block, "value")
-        }
+        with gr.Blocks():
+            tab = UpscaleTab({"tiny": model})
+            tab.build()
         options = UpscaleOptions()
-        assert values["Temperature"] == options.used_temperature
-        assert values["Number of samples"] == options.num_samples
-        assert values[demo_tab.CONSISTENT] == options.consistent
+        assert tab.temperature.value == options.used_temperature
+        assert tab.num_samples.value == options.num_samples
+        assert tab.consistent.value == options.consistent
 
 
 class TestSize:

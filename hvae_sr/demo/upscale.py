@@ -331,12 +331,16 @@ class UpscaleTab(Tab[SuperResolutionModel]):
         self.action = Action.laid_out("Upscale")
         examples.offer(self.image)
         with gr.Group(visible=generative) as self.choices:
-            self.temperature = temperature_slider(0, TEMPERATURE_INFO)
-            self.num_samples = count_slider(1, MOST_SAMPLES, 1, "Number of samples", SAMPLES_INFO)
+            self.temperature = temperature_slider(DEFAULTS.used_temperature, TEMPERATURE_INFO)
+            self.num_samples = count_slider(
+                1, MOST_SAMPLES, DEFAULTS.num_samples, "Number of samples", SAMPLES_INFO
+            )
             self.seed = seed_box()
         self.deterministic = gr.Markdown(DETERMINISTIC, visible=not generative, elem_classes="note")
         self.shrink = gr.Checkbox(label=SHRINK)
-        self.consistent = gr.Checkbox(label=CONSISTENT, info=CONSISTENT_INFO)
+        self.consistent = gr.Checkbox(
+            value=DEFAULTS.consistent, label=CONSISTENT, info=CONSISTENT_INFO
+        )
         with gr.Accordion("Output: size, format, quality", open=False):
             self.size = size_menu()
             self.file_format = format_menu()
