@@ -492,6 +492,7 @@ PRESETS: dict[str, Recipe] = {
             "blocks": [1, 1],
             "stem": 2,
         },
+        steps=1_900,
         objective=Objective(kl_warmup_start=0.1, kl_warmup_end=0.5),
     ),
     # The command that NVAE's authors give for CIFAR-10: 131 M parameters there, 8 GPUs, 400 epochs.
