@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from hvae_sr.errors import MetricError, ModelError
-from hvae_sr.evaluation import cards, learned, report, tables
+from hvae_sr.evaluation import cards, learned, networks, report, tables
 from hvae_sr.evaluation.frechet import GaussianFit, frechet_distance
 from hvae_sr.evaluation.references import References
 from hvae_sr.training.data import DeadLeaves
@@ -47,16 +47,16 @@ class Colours(nn.Module):
 def colours(monkeypatch) -> Iterator[None]:
     """Both kinds of metric on networks of a line: no weights, no download."""
     monkeypatch.setitem(
-        learned.PAIRS,
+        networks.PAIRS,
         "feature-distance",
-        learned.PairMetric(
+        networks.PairMetric(
             "feature distance", lambda device: lambda a, b: (a - b).abs().amax((1, 2, 3))
         ),
     )
     monkeypatch.setitem(
-        learned.SETS,
+        networks.SETS,
         "frechet-distance",
-        learned.SetMetric("Frechet distance", FEATURES, lambda device: Colours()),
+        networks.SetMetric("Frechet distance", FEATURES, lambda device: Colours()),
     )
     yield
 
@@ -194,7 +194,7 @@ def test_weights_that_cannot_be_downloaded_are_one_sentence(name, file, monkeypa
 
 def test_fid_without_its_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
-    learned._inception.cache_clear()
+    networks._inception.cache_clear()
     with pytest.raises(MetricError, match=r"pip install 'hvae-sr\[metrics\]'"):
         learned.Panel(["fid"], CPU, 3_000, "leaves")
 
@@ -210,19 +210,19 @@ def test_lpips_is_torchmetrics_own_image_by_image(monkeypatch):
     features = alexnet(weights=None).features
     a, b = (DeadLeaves(64).batch(seed, 0, 3).hr.float() / 255 for seed in (0, 1))
     whole = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)(a, b)
-    learned._lpips.cache_clear()
+    networks._lpips.cache_clear()
     try:
-        each = learned._lpips(CPU)(a, b)
+        each = networks._lpips(CPU)(a, b)
         assert each.shape == (3,)
         assert each.mean() == pytest.approx(float(whole))
-        assert learned._lpips(CPU)(a[:1], a[:1]).tolist() == [0.0]
-        least = learned.PAIRS["lpips"].smallest
-        assert learned._lpips(CPU)(*[a[..., :least, :least]] * 2).shape == (3,)
+        assert networks._lpips(CPU)(a[:1], a[:1]).tolist() == [0.0]
+        least = networks.PAIRS["lpips"].smallest
+        assert networks._lpips(CPU)(*[a[..., :least, :least]] * 2).shape == (3,)
         with pytest.raises(MetricError, match=f"at least {least} pixels a side, not 64x30"):
             panel = learned.Panel(["lpips"], CPU, 3, "leaves")
             panel.add({}, a[..., : least - 1, :])
     finally:
-        learned._lpips.cache_clear()
+        networks._lpips.cache_clear()
 
 
 def test_dists_is_torchmetrics_own_image_by_image(monkeypatch):
@@ -233,14 +233,14 @@ def test_dists_is_torchmetrics_own_image_by_image(monkeypatch):
     features = vgg.make_layers(vgg.cfgs["D"])
     monkeypatch.setattr(dists, "vgg16", lambda weights: SimpleNamespace(features=features))
     a, b = (DeadLeaves(64).batch(seed, 0, 2).hr.float() / 255 for seed in (0, 1))
-    learned._dists.cache_clear()
+    networks._dists.cache_clear()
     try:
-        each = learned._dists(CPU)(a, b)
+        each = networks._dists(CPU)(a, b)
         expected = dists.deep_image_structure_and_texture_similarity(a, b)
         torch.testing.assert_close(each, expected.detach())
-        assert learned._dists(CPU)(a[:1], b[:1]).shape == (1,)
+        assert networks._dists(CPU)(a[:1], b[:1]).shape == (1,)
     finally:
-        learned._dists.cache_clear()
+        networks._dists.cache_clear()
 
 
 def test_fid_feeds_8_bit_images_to_inception(monkeypatch):
@@ -253,13 +253,13 @@ def test_fid_feeds_8_bit_images_to_inception(monkeypatch):
         return SimpleNamespace(inception=Recorder(seen))
 
     monkeypatch.setattr(fid, "FrechetInceptionDistance", inception)
-    learned._inception.cache_clear()
+    networks._inception.cache_clear()
     try:
         pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
-        assert learned._inception(CPU)(pixels.float() / 255).shape == (1, 2048)
+        assert networks._inception(CPU)(pixels.float() / 255).shape == (1, 2048)
         assert torch.equal(seen[0], pixels)
     finally:
-        learned._inception.cache_clear()
+        networks._inception.cache_clear()
 
 
 class Recorder(nn.Module):

@@ -8,7 +8,7 @@ from conftest import tiny_cnn
 from torch import Tensor
 
 from hvae_sr.errors import MetricError
-from hvae_sr.evaluation import learned, perceptual, report
+from hvae_sr.evaluation import networks, perceptual, report
 from hvae_sr.evaluation.baselines import interpolations
 from hvae_sr.evaluation.perceptual import feature_distance
 from hvae_sr.evaluation.references import References
@@ -96,7 +96,7 @@ def test_evaluate_takes_both_distances_of_this_network(network):
     bicubic = quantise(interpolations(model.degradation(hr), model.degradation)["bicubic"])
     expected = float(feature_distance(bicubic, hr).mean())
     assert result["scores"]["bicubic"]["feature-distance"] == pytest.approx(expected, rel=1e-5)
-    frechet = learned.SETS["frechet-distance"]
+    frechet = networks.SETS["frechet-distance"]
     features = frechet.load(CPU)(hr)
     assert features.shape == (4, frechet.features)
     torch.testing.assert_close(features[1], network(hr[1:2])[0].flatten(1).mean(dim=1))

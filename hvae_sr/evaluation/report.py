@@ -52,7 +52,7 @@ def evaluate(
             least 2; left out, 100 for thumbnails and 16 for photographs.
         draws: posterior draws of the importance-weighted bound.
         seed: of all draws, and of degradations that draw.
-        metrics: names in `hvae_sr.evaluation.learned`, which need trained networks.
+        metrics: names in `hvae_sr.evaluation.networks`, which need trained networks.
         prior_samples: how many samples of p(x) to compare with the references, and with training
             images where these are few; 0 draws none.
 
