@@ -92,10 +92,15 @@ class TestPrior:
         changed = given_pass(model, moved(z, Z_L), lr)
         assert which_differ(before, changed, "prior") == set(ALL) - {Z_L}
 
-    def test_the_topmost_depends_on_y_alone(self, model, z):
+    def test_the_topmost_is_a_standard_normal_whatever_y_is_and_the_others_hear_y(self, model, z):
+        """Which pins the scale of z_L: under a prior that learns it, samples fell apart."""
         _, lr = pair()
+        latents = given_pass(model, z, lr)
         changed = given_pass(model, z, lr.flip(-1))
-        assert Z_L in which_differ(given_pass(model, z, lr), changed, "prior")
+        assert which_differ(latents, changed, "prior") == set(ALL) - {Z_L}
+        prior = latents[Z_L].prior
+        assert torch.equal(prior.mean, torch.zeros_like(prior.mean))
+        assert torch.equal(prior.std, torch.ones_like(prior.std))
 
     def test_every_latent_reaches_the_image_past_those_below_it(self, model, z):
         _, lr = pair()

@@ -6,7 +6,7 @@ github.com/vlievin/biva-pytorch.
 
     z = (z_L, z_(L-1), ..., z_1), coarse to fine, with z_i = (z_i^BU, z_i^TD) for i < L
 
-    p(x, z | y) = p(x | z, y) p(z_L | y) prod_i p(z_i^BU | z_>i, y) p(z_i^TD | z_>i, y)
+    p(x, z | y) = p(x | z, y) p(z_L) prod_i p(z_i^BU | z_>i, y) p(z_i^TD | z_>i, y)
     q(z | x, y) = q(z_L | x, z_<L^BU) prod_i q(z_i^BU | x, z_<i^BU) q(z_i^TD | x, z_<i^BU, z_>i)
 
 Two paths rise from x. The stochastic one hands up draws alone; the deterministic one never breaks.
@@ -17,6 +17,7 @@ What follows a semicolon are skip connections, here from the group below:
 
 One path descends, with skip connections from the group above, block by block:
 
+    p(z_L) = N(0, I)
     p(z_i^BU | z_>i), p(z_i^TD | z_>i) = N(phi_p(d_(i+1)))       d_i = D_i(z_i^BU, z_i^TD; d_(i+1))
     q(z_i^TD | x, z_<i^BU, z_>i) = N(phi_TD(M_i(t_i; d_(i+1))))
 
@@ -24,8 +25,8 @@ Latents are listed coarse to fine: z_L, then z_i^BU and z_i^TD of each group. Wh
 noise is drawn for the z^BU first, fine to coarse, then for z_L and the z^TD, coarse to fine; a z^BU
 that is given also rises.
 
-Departures: the start, by which p(z_L) depends on y (without a y it is learned, where the paper has
-N(0, I)) and y reaches D_L by a skip connection; means of p(x | z, y) that are offsets from the
+Departures: the start, by which y, or without it a learned vector, reaches D_L by a skip connection,
+and through it all below; means of p(x | z, y) that are offsets from the
 enlarged LR image, whose difference from x the encoder sees beside x; one convolution of x before
 both paths; 1x1 sub-pixel convolutions between resolutions, where the paper's blocks have strides,
 and blocks for all paths at a resolution without latents; draws are not activated on the way up; at
@@ -181,8 +182,10 @@ class Descent(nn.Module):
                 upsample(above.width, group.width, group.level.factor)
                 for _ in range(min(above.level.blocks, group.level.blocks))
             )
+        self.prior = None  # of z_L: N(0, I)
         if self.channels:
-            self.prior = group.prior(sum(self.channels))
+            if above is not None:
+                self.prior = group.prior(sum(self.channels))
             self.merge = GatedBlock(group.kind, group.width, group.kernel, group.width)
             self.posterior = group.posterior(self.channels[-1])
         self.stack = group.stack(group.width, sum(self.channels))
@@ -197,8 +200,7 @@ class Descent(nn.Module):
         if not self.channels:
             return self.stack(above[-1], above), []
         d, draws = above[-1], []
-        priors = self.prior(d).split([2 * latent for latent in self.channels], dim=1)
-        *of_rising, of_descending = map(DiagonalGaussian.from_raw, priors)
+        *of_rising, of_descending = self._priors(d)
         for prior in of_rising:
             q, z = (found.posterior, found.z) if found is not None else (None, None)
             draws.append(source.draw(prior, q, self.index, z))
@@ -209,6 +211,15 @@ class Descent(nn.Module):
         draws.append(source.draw(of_descending, q, self.index))
         z = torch.cat([draw.z for draw in draws], dim=1)
         return self.stack(z.to(d.dtype), above), draws
+
+    def _priors(self, d: Tensor) -> list[DiagonalGaussian]:
+        """Of each latent of the group, from what is above it."""
+        if self.prior is None:
+            n, _, height, width = d.shape
+            shape = (n, sum(self.channels), height, width)
+            return [DiagonalGaussian.standard(torch.zeros(shape, device=d.device))]
+        raw = self.prior(d).split([2 * latent for latent in self.channels], dim=1)
+        return [DiagonalGaussian.from_raw(part) for part in raw]
 
 
 class BIVA(GenerativeModel):
