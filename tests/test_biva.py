@@ -241,7 +241,7 @@ class TestBound:
         lr = model.degradation(hr)
         with torch.no_grad():
             for part in (model.ascents[0], *model.descents):  # wide: they reach all that counts
-                part.posterior.last.bias[1:] += 2
+                part.posterior.last.bias[1:] += 4
             truth = float(integrated(model, hr, lr))
             seeds, means = 200, []
             rows = hr.expand(seeds, -1, -1, -1), lr.expand(seeds, -1, -1, -1)
