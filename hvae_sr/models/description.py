@@ -18,10 +18,10 @@ def citation(cls: type) -> str:
 
 
 def _papers(cls: type) -> str:
-    """What the docstring of a model's module says below its title; empty for classes of others."""
+    """The references in the docstring of a model's module: its second paragraph, if it is ours."""
     homes = [base.__module__ for base in cls.__mro__ if base.__module__ in MODULES.values()]
     text = inspect.cleandoc(sys.modules[homes[0]].__doc__ or "") if homes else ""
-    return text.partition("\n\n")[2].strip()
+    return text.partition("\n\n")[2].partition("\n\n")[0].strip()
 
 
 def facts(model: "SuperResolutionModel") -> dict[str, Any]:

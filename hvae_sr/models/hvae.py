@@ -289,8 +289,6 @@ class HVAE(GenerativeModel):
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource
     ) -> tuple[Features, list[LatentSample]]:
         """See `GenerativeModel.top_down`."""
-        start = activations.start if activations is not None else self.start_from(lr, source.shape)
-        features = activations.levels if activations is not None else {}
-        features = {index: source.repeat(level) for index, level in features.items()}
-        h, draws = self.decoder(source.repeat(start.state), features, source)
-        return Features(h, self.head(h), source.repeat(start.base)), draws
+        start, features = self.begin(lr, activations, source)
+        h, draws = self.decoder(start.state, features, source)
+        return Features(h, self.head(h), start.base), draws

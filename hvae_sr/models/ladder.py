@@ -311,8 +311,6 @@ class LadderVAE(GenerativeModel):
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource
     ) -> tuple[Features, list[LatentSample]]:
         """See `GenerativeModel.top_down`."""
-        start = activations.start if activations is not None else self.start_from(lr, source.shape)
-        rising = activations.levels if activations is not None else {}
-        rising = {index: source.repeat(raw) for index, raw in rising.items()}
-        h, draws = self.decoder(source.repeat(start.state), rising, source)
-        return Features(h, self.head(h), source.repeat(start.base)), draws
+        start, rising = self.begin(lr, activations, source)
+        h, draws = self.decoder(start.state, rising, source)
+        return Features(h, self.head(h), start.base), draws

@@ -322,11 +322,9 @@ class NVAE(GenerativeModel):
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource
     ) -> tuple[Features, list[LatentSample]]:
         """See `GenerativeModel.top_down`."""
-        start = activations.start if activations is not None else self.start_from(lr, source.shape)
-        features = activations.levels if activations is not None else {}
-        features = {index: source.repeat(of_latent) for index, of_latent in features.items()}
-        s, draws = self.decoder(source.repeat(start.state), features, source)
-        return Features(s, self.head(s), source.repeat(start.base)), draws
+        start, features = self.begin(lr, activations, source)
+        s, draws = self.decoder(start.state, features, source)
+        return Features(s, self.head(s), start.base), draws
 
     def rate_weights(self, rates: Tensor, beta: float) -> Tensor:
         """gamma: a latent that spends more than others of its size pays more, in the warm-up."""

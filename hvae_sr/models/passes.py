@@ -138,6 +138,23 @@ class LatentVariableModel(SuperResolutionModel, registered=False):
             base = enlarge(lr, self.scale, self.enlargement)
         return Start(self.start(lr, (len(lr), lr.shape[-2], lr.shape[-1])), 2 * base - 1)
 
+    def begin(
+        self, lr: Tensor | None, activations: Activations | None, source: LatentSource
+    ) -> tuple[Start, dict[int, Tensor]]:
+        """Where a top-down pass starts and what it sees of x, repeated for each of its draws.
+
+        Args:
+            lr, activations, source: see `top_down`.
+
+        Returns:
+            First state and base image, (N S, ...), and features (N S, ...) by the index that
+            `Activations.levels` has; none without activations.
+        """
+        start = activations.start if activations is not None else self.start_from(lr, source.shape)
+        features = activations.levels if activations is not None else {}
+        repeated = {index: source.repeat(each) for index, each in features.items()}
+        return Start(source.repeat(start.state), source.repeat(start.base)), repeated
+
     def log_likelihood(self, features: Features, hr: Tensor, lr: Tensor | None) -> Tensor:
         """Log-likelihood of everything observed, in nats per image: (N,)."""
         return self.likelihood.log_prob(features.raw, features.base, 2 * hr - 1)

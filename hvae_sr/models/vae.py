@@ -111,16 +111,16 @@ class VAE(GenerativeModel):
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource
     ) -> tuple[Features, list[LatentSample]]:
         """z from q(z | x, y), or from p(z | y) without activations; then x."""
-        start = activations.start if activations is not None else self.start_from(lr, source.shape)
-        prior, h = self._prior(source.repeat(start.state))
+        start, features = self.begin(lr, activations, source)
+        prior, h = self._prior(start.state)
         posterior = None
-        if activations is not None:
-            seen = torch.cat([h, source.repeat(activations.levels[0])], dim=1)
+        if features:
+            seen = torch.cat([h, features[0]], dim=1)
             posterior = DiagonalGaussian.from_raw(self.posterior(seen))
         latent = source.draw(prior, posterior)
         h = h + self.project(latent.z.to(h.dtype))
         h = h + self.refine(h)
-        return Features(h, self.head(h), source.repeat(start.base)), [latent]
+        return Features(h, self.head(h), start.base), [latent]
 
     def _prior(self, h: Tensor) -> tuple[DiagonalGaussian, Tensor]:
         """p(z | y), and the state that its network has updated."""
