@@ -177,7 +177,7 @@ class Bench:
             "recipe": asdict(replace(variant.recipe, steps=self.steps)),
             "data": self.images.describe(),
             "test": self.references.name,
-            "pictures": self.references.count,
+            "images": self.references.count,
             "seed": self.seed,
         }
 

@@ -154,7 +154,7 @@ def _await(address: str, server: subprocess.Popen[bytes]) -> None:
     raise OSError("the demo did not start: see what `python app.py` says")
 
 
-def picture(index: int) -> Image.Image:
+def image(index: int) -> Image.Image:
     """An image that no other index has: noise under soft shades."""
     noise = np.random.default_rng(index).integers(0, 64, (SIDE, SIDE, 3))
     shades = np.linspace(0, 191, SIDE)[:, None, None]
@@ -205,13 +205,13 @@ def crowded(address: str, process: psutil.Process, folder: Path, requests: int) 
 
     def ask(index: int) -> tuple[bool, float]:
         file = folder / f"picture-{index}.png"
-        picture(index).save(file)
+        image(index).save(file)
         start = time.perf_counter()
         answer = visitors[index % PEOPLE].upscale(file, name)
         seconds = time.perf_counter() - start
         return fingerprint(answer) == expected[index], seconds
 
-    expected = {n: fingerprint(direct.upscale(picture(n))) for n in range(WARM_UP + requests)}
+    expected = {n: fingerprint(direct.upscale(image(n))) for n in range(WARM_UP + requests)}
     with ThreadPoolExecutor(PEOPLE) as pool:
         list(pool.map(ask, range(WARM_UP)))
         before = process.memory_info().rss
@@ -264,7 +264,7 @@ def beside(address: str, folder: Path) -> tuple[str, str, str]:
     """
     name, visitor, attacker = fastest(), Visitor(address), Visitor(address, PEOPLE)
     good, worst = folder / "good.png", folder / "scans.jpg"
-    picture(0).save(good)
+    image(0).save(good)
     worst.write_bytes(repeated_scans(LARGEST_FILE - 2**16))
 
     def seconds() -> float:
@@ -306,7 +306,7 @@ def refused(address: str, folder: Path) -> list[tuple[str, str]]:
         for what, action, slot, file in bad_files(folder)
     ]
     good = folder / "good.png"
-    picture(0).save(good)
+    image(0).save(good)
     given = {"image": named(visitor.upload(good))}
     rows += [(what, asked("upscale", {**given, **value})) for what, value in BAD_VALUES.items()]
     rows += [(what, asked("upscale", {"image": value})) for what, value in BAD_PATHS.items()]
@@ -319,7 +319,7 @@ def faults(address: str, process: psutil.Process, folder: Path) -> list[tuple[st
     """What clients and machines do to a server by accident; the last of them ends it."""
     film = clip(folder / "mid.mp4", movie.MOST_FRAMES, 96)
     good = folder / "good.png"
-    picture(1).save(good)
+    image(1).save(good)
     many = {"num_samples": sample.MOST_SAMPLES}
     for number in range(2, 2 + PEOPLE // 2):
         client = Visitor(address, number)
@@ -457,7 +457,7 @@ BAD_REQUESTS: dict[str, Callable[[httpx.Client], httpx.Response]] = {
 def bad_files(folder: Path) -> list[tuple[str, str, str, Path]]:
     """(what it is, action, argument, file) of images and movies that the demo refuses."""
     png = io.BytesIO()
-    picture(0).save(png, "PNG")
+    image(0).save(png, "PNG")
     film = clip(folder / "film.mp4", 50).read_bytes()
     contents: dict[str, tuple[str, bytes]] = {
         "an empty file": ("empty.png", b""),

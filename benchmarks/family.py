@@ -129,7 +129,7 @@ def is_current(
         "weights": fingerprint(model),
         "data": references.name,
         "space": references.space,
-        "pictures": references.count,
+        "images": references.count,
         "seed": seed,
     }
     calibrated = linear = True
@@ -168,7 +168,7 @@ def page(family: dict[str, Member], command: str) -> str:
     """The Markdown page of a measured family."""
     first = next(iter(family.values())).results
     return PAGE.format(
-        images=f"{first['pictures']:,}",
+        images=f"{first['images']:,}",
         data=first["data"],
         convention=convention(first),
         command=command,

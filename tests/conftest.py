@@ -195,15 +195,15 @@ def never_trained(model: SuperResolutionModel, batches: list[tuple[Tensor, Tenso
     ]
 
 
-def random_pictures(*shape: int, seed: int = 0) -> Tensor:
+def random_images(*shape: int, seed: int = 0) -> Tensor:
     """Noise in 256 values: the hardest image there is."""
     return quantise(torch.rand(shape, generator=torch.Generator().manual_seed(seed)))
 
 
-def smooth_pictures(*shape: int, seed: int = 0) -> Tensor:
+def smooth_images(*shape: int, seed: int = 0) -> Tensor:
     """Soft blobs in 256 values, closer to a photograph."""
     n, c, height, width = shape
-    coarse = random_pictures(n, c, -(-height // 4), -(-width // 4), seed=seed)
+    coarse = random_images(n, c, -(-height // 4), -(-width // 4), seed=seed)
     return quantise(enlarge(coarse, 4)[..., :height, :width])
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import shaken, smooth_pictures, tiny_study_vae, tiny_vae
+from conftest import shaken, smooth_images, tiny_study_vae, tiny_vae
 from PIL import Image
 
 from benchmarks import __main__ as benchmarks
@@ -29,7 +29,7 @@ def tiny(name: str) -> ablation.Variant:
 
 @pytest.fixture
 def bench(tmp_path) -> ablation.Bench:
-    pixels = smooth_pictures(24, 3, 16, 16).mul(255).byte()
+    pixels = smooth_images(24, 3, 16, 16).mul(255).byte()
     references = References([pixels[:6], pixels[6:10]], "smooth")
     return ablation.Bench(Stack(pixels, "smooth"), references, 3, tmp_path / "runs")
 
@@ -54,7 +54,7 @@ def test_a_constant_is_as_wrong_as_the_pictures_vary():
 
 
 def test_a_decoder_that_ignores_its_latents_is_grey():
-    hr = smooth_pictures(12, 3, 16, 16)
+    hr = smooth_images(12, 3, 16, 16)
     model = tiny_study_vae().eval()
     with torch.no_grad():
         model.head[1].weight.zero_()
@@ -69,7 +69,7 @@ def test_a_decoder_that_ignores_its_latents_is_grey():
 
 
 def test_a_model_on_top_of_bicubic_is_not_grey():
-    hr = smooth_pictures(12, 3, 16, 16)
+    hr = smooth_images(12, 3, 16, 16)
     outcome, _ = ablation.examine(tiny_vae().eval(), hr)
     assert outcome.verdict(ablation.error_of_a_constant(hr)) == "learns"
     assert 0.5 < outcome.kept < 1.1 and outcome.rate > 0
@@ -144,7 +144,7 @@ def test_the_sheet_shows_originals_above_what_became_of_them(bench):
 def test_the_command_writes_page_and_image(tmp_path, monkeypatch, capsys):
     small = {"few": [tiny("study"), tiny("sees-y")]}
     monkeypatch.setattr(ablation, "VARIANTS", small)
-    pixels = smooth_pictures(20, 3, 16, 16).mul(255).byte().permute(0, 2, 3, 1).numpy()
+    pixels = smooth_images(20, 3, 16, 16).mul(255).byte().permute(0, 2, 3, 1).numpy()
     np.save(tmp_path / "train.npy", pixels)
     np.save(tmp_path / "test.npy", pixels[:9])
     arguments = ["ablation", "--data", tmp_path / "train.npy", "--test", tmp_path / "test.npy"]

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from conftest import (
     never_trained,
-    random_pictures,
+    random_images,
     shaken,
-    smooth_pictures,
+    smooth_images,
     tiny_biva,
 )
 from torch import Tensor
@@ -39,7 +39,7 @@ def deep(**changes: object) -> BIVA:
 
 
 def pair(n: int = 2) -> tuple[Tensor, Tensor]:
-    hr, degradation = smooth_pictures(n, 3, 12, 16), tiny_biva().degradation
+    hr, degradation = smooth_images(n, 3, 12, 16), tiny_biva().degradation
     assert degradation is not None
     return hr, degradation(hr)
 
@@ -237,7 +237,7 @@ class TestBound:
         """On 2x2 images with z_L, z_1^BU and z_1^TD of one number, log p(x | y) is an integral."""
         tiny = {"widths": [4], "groups": [2], "blocks": [1], "latent": 1, "mixtures": 1}
         model = shaken(BIVA(scale=2, start_blocks=1, degradation="area", **tiny), 0.3)
-        hr = random_pictures(1, 3, 2, 2)
+        hr = random_images(1, 3, 2, 2)
         lr = model.degradation(hr)
         with torch.no_grad():
             for part in (model.ascents[0], *model.descents):  # wide: they reach all that counts
@@ -254,7 +254,7 @@ class TestBound:
         assert means[2] > truth - 0.2 * (truth - means[0])
 
     def test_both_kinds_are_used_in_every_group(self):
-        hr, model = random_pictures(8, 3, 16, 16), tiny_biva(groups=[2, 1])
+        hr, model = random_images(8, 3, 16, 16), tiny_biva(groups=[2, 1])
         assert model.degradation is not None
         lr = model.degradation(hr)
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
@@ -273,7 +273,7 @@ class TestBound:
         """Levels without latents and other numbers of blocks leave nothing idle."""
         changes = {"widths": [6, 5, 4], "groups": groups, "blocks": blocks, "stem": 2}
         model = tiny_biva(scale=1, start="constant", **changes)
-        batches = [(random_pictures(2, 3, 16, 16, seed=seed), None) for seed in range(8)]
+        batches = [(random_images(2, 3, 16, 16, seed=seed), None) for seed in range(8)]
         assert never_trained(model, batches) == []
         terms = model.loss(batches[0][0])
         assert all(torch.isfinite(term) for term in terms.values())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import random_pictures
+from conftest import random_images
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -148,7 +148,7 @@ def test_what_has_no_share_does_not_happen(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_round_blur_is_the_one_of_scipy():
-    image = random_pictures(1, 3, 24, 24)[0]
+    image = random_images(1, 3, 24, 24)[0]
     blurred = blind.convolve(image, blind.kernel(1.2, 1.2, 0.3))
     expected = np.stack(
         [gaussian_filter(c, 1.2, mode="nearest", radius=4) for c in image.double().numpy()]

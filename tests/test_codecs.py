@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Nearest, smooth_pictures
+from conftest import Nearest, smooth_images
 from PIL import Image, features
 
 from benchmarks import __main__ as benchmarks
@@ -18,7 +18,7 @@ AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no
 
 
 def photo(width: int, height: int, seed: int = 0) -> Image.Image:
-    return to_image(smooth_pictures(1, 3, height, width, seed=seed)[0])
+    return to_image(smooth_images(1, 3, height, width, seed=seed)[0])
 
 
 @pytest.mark.parametrize("codec", ["JPEG", "WEBP", pytest.param("AVIF", marks=AVIF)])
@@ -114,7 +114,7 @@ def test_a_folder_without_pictures_is_named(tmp_path):
         codecs.compare(Nearest(), tmp_path)
 
 
-def test_pictures_too_small_to_compare_are_refused(tmp_path):
+def test_images_too_small_to_compare_are_refused(tmp_path):
     photo(40, 10).save(tmp_path / "flat.png")
     with pytest.raises(DataError, match="11 pixels"):
         codecs.compare(Nearest(), tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import random_pictures
+from conftest import random_images
 from PIL import Image
 from torch import Tensor
 
@@ -35,7 +35,7 @@ def numbers(batch: Tensor) -> list[int]:
 
 
 def bytes_of(*shape: int, seed: int = 0) -> Tensor:
-    return (random_pictures(*shape, seed=seed) * 255).round().byte()
+    return (random_images(*shape, seed=seed) * 255).round().byte()
 
 
 def crops(count: int = 5, crop: int = 4) -> Crops:
@@ -122,7 +122,7 @@ class TestCrops:
             assert sorted(set(rows[chosen].tolist())) == list(range(index + 1))
             assert sorted(set(columns[chosen].tolist())) == list(range(3 * index + 1))
 
-    def test_pictures_smaller_than_a_crop_are_left_out_and_counted(self):
+    def test_images_smaller_than_a_crop_are_left_out_and_counted(self):
         source = Crops([bytes_of(3, 8, 8), bytes_of(3, 3, 9)], 4, "mixed")
         assert source.describe() == "4x4 crops of 1 images from mixed (1 smaller ones left out)"
         assert source.batch(0, 0, 20).hr.shape == (20, 3, 4, 4)
@@ -209,7 +209,7 @@ class TestPairs:
 
 
 class TestDeadLeaves:
-    def test_pictures_differ_and_use_the_range(self):
+    def test_images_differ_and_use_the_range(self):
         batch = DeadLeaves(32).batch(0, 0, 32).hr
         assert batch.shape == (32, 3, 32, 32)
         assert len(batch.flatten(1).unique(dim=0)) == 32

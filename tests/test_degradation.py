@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from conftest import psnr, random_pictures, smooth_pictures
+from conftest import psnr, random_images, smooth_images
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
@@ -60,7 +60,7 @@ def mirrored(index: int, size: int) -> int:
 @every
 @pytest.mark.parametrize("cells", [(6, 5), (1, 1), (1, 3)])
 def test_agrees_with_an_independent_implementation(name: str, scale: int, cells: tuple[int, int]):
-    hr = random_pictures(1, 3, cells[0] * scale, cells[1] * scale)
+    hr = random_images(1, 3, cells[0] * scale, cells[1] * scale)
     lr = get_degradation(name, scale).linear(hr)
     expected = [reference(name, plane.double().numpy(), scale) for plane in hr[0]]
     assert np.abs(lr[0].numpy() - np.stack(expected)).max() < 2e-6
@@ -68,7 +68,7 @@ def test_agrees_with_an_independent_implementation(name: str, scale: int, cells:
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_gaussian_is_also_what_scipy_correlates(scale: int):
-    plane = random_pictures(1, 1, 6 * scale, 6 * scale)[0, 0].double().numpy()
+    plane = random_images(1, 1, 6 * scale, 6 * scale)[0, 0].double().numpy()
     offsets = np.arange(3 * scale) - (3 * scale - 1) / 2
     taps = np.exp(-0.5 * (offsets / (0.4 * scale)) ** 2)
     taps /= taps.sum()
@@ -76,13 +76,13 @@ def test_the_gaussian_is_also_what_scipy_correlates(scale: int):
     first = 3 * scale // 2 - scale
     for axis in (0, 1):
         plane = ndimage.correlate1d(plane, taps, axis=axis, mode="mirror")
-    lr = get_degradation("gaussian", scale).linear(random_pictures(1, 1, 6 * scale, 6 * scale))
+    lr = get_degradation("gaussian", scale).linear(random_images(1, 1, 6 * scale, 6 * scale))
     assert np.abs(plane[first::scale, first::scale] - lr[0, 0].numpy()).max() < 2e-6
 
 
 @every
 def test_output_is_in_eight_bits(name: str, scale: int):
-    hr = (random_pictures(2, 3, 4 * scale, 4 * scale) > 0.5).float()  # bicubic overshoots here
+    hr = (random_images(2, 3, 4 * scale, 4 * scale) > 0.5).float()  # bicubic overshoots here
     lr = get_degradation(name, scale)(hr)
     assert lr.shape == (2, 3, 4, 4)
     assert lr.min() >= 0 and lr.max() <= 1
@@ -137,7 +137,7 @@ def test_constants_and_the_projection_of_a_single_pixel(name: str, scale: int):
 @every
 def test_projection_is_consistent_and_in_range(name: str, scale: int):
     degradation = get_degradation(name, scale)
-    truth = smooth_pictures(2, 3, 8 * scale, 8 * scale)
+    truth = smooth_images(2, 3, 8 * scale, 8 * scale)
     lr = degradation(truth)
     start = (truth + 0.1 * torch.randn_like(truth)).clamp(0, 1)
     hr = degradation.project(start, lr)
@@ -165,7 +165,7 @@ def test_projection_of_a_picture_that_nothing_clips_is_the_nearest_of_all(name: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_windows_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch):
-    scale, hr = 2, random_pictures(1, 3, 2 * 140, 2 * 101)
+    scale, hr = 2, random_images(1, 3, 2 * 140, 2 * 101)
     degradation = get_degradation(name, scale)
     lr = degradation(hr.flip(-1))
     windowed = [degradation.residual(hr, lr), degradation.project(hr, lr, rounds=1)]
@@ -181,8 +181,8 @@ def test_windows_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch):
 @every
 def test_projection_of_unrelated_noise_only_takes_more_rounds(name: str, scale: int):
     degradation = get_degradation(name, scale)
-    lr = degradation(smooth_pictures(1, 3, 8 * scale, 8 * scale))
-    noise = random_pictures(1, 3, 8 * scale, 8 * scale, seed=1)
+    lr = degradation(smooth_images(1, 3, 8 * scale, 8 * scale))
+    noise = random_images(1, 3, 8 * scale, 8 * scale, seed=1)
     scores = [
         psnr(degradation.linear(degradation.project(noise, lr, rounds=n)), lr) for n in (1, 4, 40)
     ]
@@ -193,15 +193,15 @@ def test_projection_of_unrelated_noise_only_takes_more_rounds(name: str, scale: 
 @every
 def test_projection_leaves_a_consistent_picture_alone(name: str, scale: int):
     degradation = get_degradation(name, scale)
-    hr = smooth_pictures(1, 3, 6 * scale, 6 * scale)
+    hr = smooth_images(1, 3, 6 * scale, 6 * scale)
     assert torch.allclose(degradation.project(hr, degradation.linear(hr)), hr, atol=1e-4)
     assert psnr(degradation.project(hr, degradation(hr)), hr) > 45
 
 
 @every
-def test_pictures_of_a_batch_are_projected_on_their_own(name: str, scale: int):
+def test_images_of_a_batch_are_projected_on_their_own(name: str, scale: int):
     degradation = get_degradation(name, scale)
-    hr, lr = random_pictures(2, 3, 4 * scale, 4 * scale), random_pictures(2, 3, 4, 4, seed=1)
+    hr, lr = random_images(2, 3, 4 * scale, 4 * scale), random_images(2, 3, 4, 4, seed=1)
     together = degradation.project(hr, lr)
     alone = torch.cat([degradation.project(hr[i : i + 1], lr[i : i + 1]) for i in (0, 1)])
     assert torch.allclose(together, alone, atol=1e-3)
@@ -209,7 +209,7 @@ def test_pictures_of_a_batch_are_projected_on_their_own(name: str, scale: int):
 
 def test_projection_works_in_inference_mode():
     with torch.inference_mode():
-        degradation, hr = get_degradation("gaussian", 2), random_pictures(1, 3, 8, 8)
+        degradation, hr = get_degradation("gaussian", 2), random_images(1, 3, 8, 8)
         lr = degradation(hr)
         assert psnr(degradation.linear(degradation.project(torch.zeros_like(hr), lr)), lr) >= 45
 
@@ -241,7 +241,7 @@ class TestEnlarge:
         assert torch.allclose(means[..., 2:-2], ramp[..., 2:-2], atol=1e-5)
 
     def test_mirror_images_are_treated_alike(self, mode: str, scale: int):
-        lr = random_pictures(1, 3, 5, 4)
+        lr = random_images(1, 3, 5, 4)
         mirrored = enlarge(lr.flip(-1), scale, mode)
         assert torch.allclose(mirrored, enlarge(lr, scale, mode).flip(-1), atol=1e-6)
 
@@ -261,7 +261,7 @@ class TestEnlargementKernels:
 
     @pytest.mark.parametrize("scale", SCALES)
     def test_bicubic_is_what_pillow_does(self, scale: int):
-        plane = random_pictures(1, 1, 6, 5)
+        plane = random_images(1, 1, 6, 5)
         image = Image.fromarray(plane[0, 0].numpy())
         size = (5 * scale, 6 * scale)
         expected = np.asarray(image.resize(size, Image.Resampling.BICUBIC))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Nearest, random_pictures, refusal
+from conftest import Nearest, random_images, refusal
 from gradio_client import Client, handle_file
 from PIL import Image
 from skimage import data
@@ -84,7 +84,7 @@ def test_every_model_gets_its_own_degradation_and_scale(ask: Compare, reference:
 
 
 def test_grey_references_are_scored_on_grey_values() -> None:
-    grey = random_pictures(1, 1, 40, 40)
+    grey = random_images(1, 1, 40, 40)
     image = to_image(grey[0])
     assert image.mode == "L"
     task = compare.set_task(image, get_degradation("area", 2), reference=True)

@@ -39,7 +39,12 @@ def test_the_demo_refuses_hostile_files(name: str, client: Client, tmp_path: Pat
 def test_a_huge_profile_is_not_copied_into_sixteen_answers(client: Client, tmp_path: Path) -> None:
     path = hostile.with_profile(tmp_path / "in.webp", 30 * 2**20)
     before = cache.used(cache.own_folder())
-    call: dict[str, Any] = {"num_samples": 16, "temperature": 1, "api_name": "/upscale"}
+    call: dict[str, Any] = {
+        "model": "photo-hvae-x4",
+        "num_samples": 16,
+        "temperature": 1,
+        "api_name": "/upscale",
+    }
     assert "bytes for 16x16 pixels" in refusal(lambda: client.predict(handle_file(path), **call))
     assert cache.used(cache.own_folder()) < before + 31 * 2**20  # the upload alone
 

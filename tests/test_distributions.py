@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from conftest import random_pictures
+from conftest import random_images
 from scipy import stats
 from torch import Tensor
 
@@ -109,7 +109,7 @@ class TestMixtureOfLogistics:
     @pytest.mark.parametrize("mixtures", [1, 3, 10])
     def test_agrees_with_numpy(self, mixtures: int):
         raw, base = self.settings(mixtures, -2.0)
-        x = 2 * random_pictures(200, 3, 1, 1) - 1
+        x = 2 * random_images(200, 3, 1, 1) - 1
         found = MixtureOfLogistics(mixtures).log_prob(
             raw.expand(200, -1, 1, 1), base.expand(200, -1, 1, 1), x
         )
@@ -149,7 +149,7 @@ class TestMixtureOfLogistics:
 
     def test_pixels_are_independent_and_add_up(self):
         likelihood, raw = MixtureOfLogistics(3), torch.randn(2, 30, 3, 4)
-        base, x = torch.zeros(2, 3, 3, 4), 2 * random_pictures(2, 3, 3, 4) - 1
+        base, x = torch.zeros(2, 3, 3, 4), 2 * random_images(2, 3, 3, 4) - 1
         alone = sum(
             likelihood.log_prob(
                 raw[..., i : i + 1, j : j + 1],
@@ -181,7 +181,7 @@ def test_masses_of_independent_channels_sum_to_one(kind: str):
 
 @pytest.mark.parametrize("sigma", [0.01, 0.1])
 def test_fixed_gaussian_is_the_normal_density_of_pictures_in_0_1(sigma: float):
-    raw, x = torch.randn(2, 3, 4, 4), random_pictures(2, 3, 4, 4)
+    raw, x = torch.randn(2, 3, 4, 4), random_images(2, 3, 4, 4)
     likelihood = FixedGaussian(sigma, squash=True)
     log_prob = likelihood.log_prob(raw, torch.zeros(2, 3, 4, 4), 2 * x - 1)
     density = torch.distributions.Normal(raw.sigmoid(), sigma).log_prob(x)

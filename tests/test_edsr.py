@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import random_pictures, shaken, tiny_edsr, tiny_fast
+from conftest import random_images, shaken, tiny_edsr, tiny_fast
 from torch import Tensor
 
 import hvae_sr
@@ -42,7 +42,7 @@ def test_parameters_are_those_of_the_authors(arguments: dict, scale: int, millio
 @torch.no_grad()
 def test_forward_is_the_papers(scale: int, steps: list[int]):
     model = shaken(tiny_edsr(scale, blocks=2, residual_scaling=0.3))
-    lr = random_pictures(2, 3, 5, 6)
+    lr = random_images(2, 3, 5, 6)
     weights = list(model.parameters())
 
     def conv(x: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class TestTheFormerEdsr:
         (tmp_path / CONFIG).write_text(json.dumps(old))
         loaded = hvae_sr.load(tmp_path)
         assert isinstance(loaded, FastCNN)
-        lr = random_pictures(1, 3, 4, 5)
+        lr = random_images(1, 3, 4, 5)
         assert torch.equal(loaded.upscale(lr), model.upscale(lr))
         with pytest.raises(ModelError, match="describes a FastCNN, not a EDSR"):
             EDSR.from_pretrained(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import (
     GENERATIVE,
-    random_pictures,
+    random_images,
     shaken,
     tiny_cnn,
     tiny_hvae,
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent
 BUNDLED = hvae_sr.bundled()
 
 
-def smooth_pictures(count: int, seed: int = 0) -> torch.Tensor:
+def smooth_images(count: int, seed: int = 0) -> torch.Tensor:
     """Images that a linear map can restore well: low frequencies only."""
     small = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
     large = torch.nn.functional.interpolate(small, size=(16, 16), mode="bicubic")
@@ -40,8 +40,8 @@ def smooth_pictures(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_psnr_and_ssim_agree_with_scikit_image():
-    a = torch.nn.functional.interpolate(smooth_pictures(3), size=(32, 32))
-    b = (a + 0.2 * (random_pictures(3, 3, 32, 32) - 0.5)).clamp(0, 1)
+    a = torch.nn.functional.interpolate(smooth_images(3), size=(32, 32))
+    b = (a + 0.2 * (random_images(3, 3, 32, 32) - 0.5)).clamp(0, 1)
     for index in range(3):
         x, y = (t[index].permute(1, 2, 0).double().numpy() for t in (a, b))
         expected = peak_signal_noise_ratio(y, x, data_range=1.0)
@@ -63,14 +63,14 @@ def test_psnr_is_measured_per_picture_not_pooled():
 
 
 def test_identical_pictures_score_finitely():
-    hr = random_pictures(1, 3, 16, 16)
+    hr = random_images(1, 3, 16, 16)
     down = get_degradation("area", 2)
     scores = metrics.score(hr, hr, down.linear(hr), down)
     assert scores.psnr == 100 and scores.lr_psnr == 100 and scores.mse == 0
 
 
 def test_linear_mmse_recovers_a_linear_world():
-    training, fresh = smooth_pictures(400), smooth_pictures(20, seed=1)
+    training, fresh = smooth_images(400), smooth_images(20, seed=1)
     down = get_degradation("gaussian", 4)
     linear = LinearMMSE(training, down)
     restored = metrics.psnr(linear(down(fresh)), fresh).mean()
@@ -79,7 +79,7 @@ def test_linear_mmse_recovers_a_linear_world():
 
 
 def test_linear_mmse_is_the_least_squares_solution():
-    training = random_pictures(300, 3, 8, 8)
+    training = random_images(300, 3, 8, 8)
     down = get_degradation("area", 4)
     features = down(training).flatten(1).double().numpy()
     features = np.concatenate([features, np.ones((300, 1))], axis=1)
@@ -115,7 +115,7 @@ def test_a_gradient_has_little_detail_though_its_borders_differ():
 def test_sharpness_is_a_share_of_all_pictures_energy():
     """Half the contrast is a quarter of the energy; a flat image neither helps nor divides."""
     flat = torch.full((1, 3, 16, 16), 0.5)
-    hr = torch.cat([random_pictures(1, 3, 16, 16), flat])
+    hr = torch.cat([random_images(1, 3, 16, 16), flat])
     down = get_degradation("area", 4)
     scores = metrics.score(0.5 + 0.5 * (hr - 0.5), hr, down(hr), down)
     totals = report.Totals()
@@ -127,7 +127,7 @@ def test_sharpness_is_a_share_of_all_pictures_energy():
 
 
 def test_bicubic_is_smoother_than_the_original_and_noise_is_sharper():
-    references = References([smooth_pictures(4).mul(255).byte()], "smooth")
+    references = References([smooth_images(4).mul(255).byte()], "smooth")
     scores = report.evaluate(tiny_cnn().eval(), references)["scores"]
     assert 0 < scores["bicubic"]["sharpness"] < scores["nearest"]["sharpness"]
 
@@ -135,7 +135,7 @@ def test_bicubic_is_smoother_than_the_original_and_noise_is_sharper():
 @pytest.mark.parametrize("name", GENERATIVE)
 def test_many_draws_make_the_bound_of_all_their_weights(name):
     """Folded one by one, and of images in two batches, as torch computes it at once."""
-    model, hr = shaken(GENERATIVE[name]()), random_pictures(6, 3, 16, 16)
+    model, hr = shaken(GENERATIVE[name]()), random_images(6, 3, 16, 16)
     pairs = [(part, model.degradation(part)) for part in hr.split(4)]
     measured = bounds.measure(model, pairs, draws=9, seed=3)
     noise = Noise(3)
@@ -170,7 +170,7 @@ def test_active_units_are_those_whose_means_move():
 
 def test_a_posterior_that_follows_its_prior_is_not_active():
     """However far both move with the image, the shift between them stays."""
-    model, hr = shaken(tiny_hvae(), 0.3), random_pictures(6, 3, 16, 16)
+    model, hr = shaken(tiny_hvae(), 0.3), random_images(6, 3, 16, 16)
     with torch.no_grad():
         bound = model.elbo(hr, model.degradation(hr), Noise(0))
     assert bound.latents[1].prior.mean.var(dim=0).max() > 0.01
@@ -187,7 +187,7 @@ def test_a_posterior_that_follows_its_prior_is_not_active():
 
 
 def test_units_of_a_sleeping_model_are_inactive():
-    model, hr = tiny_hvae(), random_pictures(4, 3, 16, 16)
+    model, hr = tiny_hvae(), random_images(4, 3, 16, 16)
     with torch.no_grad():
         for levels in model.decoder.levels:
             for group in levels:
@@ -201,7 +201,7 @@ def test_units_of_a_sleeping_model_are_inactive():
 
 
 def test_more_draws_never_loosen_the_bound():
-    model, hr = shaken(tiny_hvae()), random_pictures(16, 3, 16, 16)
+    model, hr = shaken(tiny_hvae()), random_images(16, 3, 16, 16)
     measured = bounds.measure(model, [(hr, model.degradation(hr))], draws=24)
     assert measured.importance_weighted < measured.total
     assert measured.total == pytest.approx(measured.distortion + measured.rate)
@@ -210,7 +210,7 @@ def test_more_draws_never_loosen_the_bound():
 
 def test_bits_of_x_are_the_sum_of_both_parts():
     model = tiny_hvae().with_lr_prior(tiny_lr_prior()).eval()
-    references = References([random_pictures(4, 3, 16, 16)], "noise")
+    references = References([random_images(4, 3, 16, 16)], "noise")
     bits = report.evaluate(model, references, draws=2)["bits"]
     for key in ("total", "importance_weighted"):
         assert bits["x"][key] == pytest.approx(bits["x given y"][key] + bits["y"][key] / 16)
@@ -218,7 +218,7 @@ def test_bits_of_x_are_the_sum_of_both_parts():
 
 @pytest.mark.parametrize("model", [tiny_cnn(), tiny_hvae(), tiny_study_vae()], ids=repr)
 def test_every_class_can_be_reported(model):
-    references = References([random_pictures(2, 3, 16, 16)], "noise")
+    references = References([random_images(2, 3, 16, 16)], "noise")
     result = report.evaluate(model.eval(), references, training=None)
     assert json.loads(json.dumps(result))["pictures"] == 2
     text = tables.markdown(result)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import random_pictures
+from conftest import random_images
 from torch import nn
 
 import hvae_sr
@@ -41,7 +41,7 @@ def test_the_merged_model_computes_what_the_expanded_one_does():
     model = FastCNN(**PLAIN)
     expansion.expand(model)
     merged = expansion.merged(model)
-    lr = random_pictures(2, 3, 7, 9)
+    lr = random_images(2, 3, 7, 9)
     assert torch.allclose(merged(lr), model(lr), atol=1e-6)
     assert {name for name, _ in merged.named_parameters()} == {
         name for name, _ in FastCNN(**PLAIN).named_parameters()
@@ -50,7 +50,7 @@ def test_the_merged_model_computes_what_the_expanded_one_does():
 
 def test_widening_a_trained_model_changes_nothing_it_computes():
     model = FastCNN(**PLAIN)
-    lr = random_pictures(2, 3, 7, 9)
+    lr = random_images(2, 3, 7, 9)
     before = model(lr)
     expansion.expand(model)
     assert torch.allclose(model(lr), before, atol=1e-6)
@@ -71,7 +71,7 @@ def test_merging_leaves_the_original_and_its_copies_in_training():
     model = FastCNN(**PLAIN)
     expansion.expand(model)
     average = copy.deepcopy(model)
-    lr = random_pictures(1, 3, 6, 6)
+    lr = random_images(1, 3, 6, 6)
     before = model(lr)
     expansion.merged(average)
     expansion.merged(model)
@@ -150,7 +150,7 @@ class TestRegression:
     def test_a_young_model_gives_the_picture_of_its_network(self):
         young = HVAE(**self.RECIPE.arguments, base_model=self.nested(FastCNN(**PLAIN)))
         bicubic = HVAE(**self.RECIPE.arguments)
-        lr = random_pictures(1, 3, 6, 6)
+        lr = random_images(1, 3, 6, 6)
         assert young.base_model is not None
         with torch.no_grad():
             near = (young(lr) - young.base_model(lr)).abs().mean()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import (
-    random_pictures,
+    random_images,
     shaken,
     tiny_cnn,
     tiny_hvae,
@@ -56,7 +56,7 @@ def shelf(tmp_path) -> Path:
 
 @pytest.fixture
 def references() -> References:
-    return References([random_pictures(3, 3, 16, 16)], "noise")
+    return References([random_images(3, 3, 16, 16)], "noise")
 
 
 def rows(page: str, title: str) -> list[list[str]]:
@@ -113,7 +113,7 @@ def test_gflop_are_those_of_the_convolutions():
         for module in model.modules()
         if isinstance(module, torch.nn.Conv2d)
     ]
-    lr = random_pictures(1, 3, 8, 8)
+    lr = random_images(1, 3, 8, 8)
     model(lr)
     for hook in hooks:
         hook.remove()

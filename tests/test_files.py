@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import png_bytes, random_pictures, smooth_pictures
+from conftest import png_bytes, random_images, smooth_images
 from PIL import Image, features
 from PIL.ExifTags import Base
 
@@ -27,12 +27,12 @@ WITH_EXIF = [s for s in files.SUFFIXES if s not in (".bmp", ".gif", ".ppm")]
 
 def colours(mode: str = "RGB", size: tuple[int, int] = (5, 4)) -> Image.Image:
     """Noise in any 8-bit mode."""
-    return to_image(random_pictures(1, 4, size[1], size[0])[0]).convert(mode)
+    return to_image(random_images(1, 4, size[1], size[0])[0]).convert(mode)
 
 
 class TestOpening:
     def test_every_suffix_that_is_written_is_read(self, tmp_path: Path):
-        image = to_image(smooth_pictures(1, 3, 16, 16)[0])
+        image = to_image(smooth_images(1, 3, 16, 16)[0])
         for suffix in files.SUFFIXES:
             save_image(image, tmp_path / f"picture{suffix}")
             again = open_image(tmp_path / f"picture{suffix}")
@@ -65,7 +65,7 @@ class TestOpening:
     @pytest.mark.parametrize("share", [0.5, 0.9])
     def test_cut_short(self, suffix: str, share: float, tmp_path: Path):
         path = tmp_path / f"cut{suffix}"
-        to_image(random_pictures(1, 3, 64, 64)[0]).save(path)
+        to_image(random_images(1, 3, 64, 64)[0]).save(path)
         whole = path.read_bytes()
         path.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(ImageError, match=path.name):
@@ -184,7 +184,7 @@ class TestSaving:
     def test_quality_buys_likeness_with_bytes(self, suffix: str, tmp_path: Path):
         if suffix not in files.SUFFIXES:
             pytest.skip("this Pillow has no AVIF")
-        image = to_image(smooth_pictures(1, 3, 64, 64)[0])
+        image = to_image(smooth_images(1, 3, 64, 64)[0])
         for quality in (20, 100):
             save_image(image, tmp_path / f"{quality}{suffix}", quality=quality)
         small, large = ((tmp_path / f"{q}{suffix}") for q in (20, 100))

@@ -166,7 +166,7 @@ class TestPlan:
             for job in plan(folder, target, **options).jobs
         }
 
-    def test_pictures_of_one_stem_get_distinct_names(self, tmp_path):
+    def test_images_of_one_stem_get_distinct_names(self, tmp_path):
         for name in ("a.png", "a.jpg", "a.bmp", "b.bmp", "c.gif", "c.ppm", "D.PNG"):
             noise().save(tmp_path / name)
         assert self.names(tmp_path, Path("out")) == {

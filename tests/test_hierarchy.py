@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import GENERATIVE, random_pictures, shaken, tiny_hvae, tiny_lr_prior
+from conftest import GENERATIVE, random_images, shaken, tiny_hvae, tiny_lr_prior
 from torch import Tensor, nn
 
 from hvae_sr.models import HVAE
@@ -30,7 +30,7 @@ def encoder(levels: list[Level] = LEVELS, kind: CellKind = PLAIN) -> Encoder:
 
 
 def pair(n: int = 2, height: int = 3, width: int = 2) -> tuple[Tensor, Tensor]:
-    hr = random_pictures(n, 3, 4 * height, 4 * width)
+    hr = random_images(n, 3, 4 * height, 4 * width)
     model = tiny_hvae()
     assert model.degradation is not None
     return hr, model.degradation(hr)
@@ -271,7 +271,7 @@ class TestPartialLatents:
 
     def test_latents_of_an_unconditional_model_say_how_large_the_picture_is(self):
         model = shaken(tiny_lr_prior(widths=[8, 8, 8], groups=[0, 1, 2], blocks=[0, 1, 1]))
-        hr = random_pictures(2, 3, 12, 8)
+        hr = random_images(2, 3, 12, 8)
         latents = model.encode(hr, seed=0)
         assert [tuple(z.shape[-2:]) for z in latents] == [(6, 4), (12, 8), (12, 8)]
         for count in (1, 3):
@@ -285,14 +285,14 @@ class TestFullyConvolutional:
     @pytest.mark.parametrize("name", GENERATIVE)
     def test_any_size(self, name: str, size: tuple[int, int]):
         model = shaken(GENERATIVE[name]())
-        answer = model.upscale(random_pictures(1, 3, *size), num_samples=2, seed=0)
+        answer = model.upscale(random_images(1, 3, *size), num_samples=2, seed=0)
         assert answer.shape == (1, 2, 3, 4 * size[0], 4 * size[1])
         assert torch.isfinite(answer).all()
 
     def test_no_size_in_the_weights(self):
         """Far from the border a part of an image looks the same in the whole."""
         model = shaken(tiny_hvae(groups=[1, 1], cell="plain"))
-        lr = random_pictures(1, 3, 40, 40)
+        lr = random_images(1, 3, 40, 40)
         whole, part = model(lr), model(lr[..., 4:, :])
         assert torch.allclose(whole[..., 24 * 4 :, :], part[..., 20 * 4 :, :], atol=1e-4)
 
@@ -384,20 +384,20 @@ class TestLinearGaussian:
     def test_with_the_exact_posterior_every_draw_weighs_the_exact_likelihood(
         self, weights: list[float]
     ):
-        hr = random_pictures(4, 3, 5, 5)
+        hr = random_images(4, 3, 5, 5)
         bound = linear_gaussian(weights, self.sigma).elbo(hr, noise=Noise(0))
         exact = exact_log_likelihood(weights, self.sigma, hr)
         assert torch.allclose(bound.log_importance_weight, exact, rtol=1e-4)
 
     def test_with_the_exact_posterior_the_elbo_is_exact_on_average(self, weights: list[float]):
-        hr = random_pictures(1, 3, 5, 5)
+        hr = random_images(1, 3, 5, 5)
         model = linear_gaussian(weights, self.sigma)
         elbo = model.elbo(hr.expand(4000, -1, -1, -1), noise=Noise(0)).value
         exact = float(exact_log_likelihood(weights, self.sigma, hr))
         assert float(elbo.mean()) == pytest.approx(exact, abs=4 * float(elbo.std()) / 4000**0.5)
 
     def test_with_another_posterior_it_is_below(self, weights: list[float]):
-        hr = random_pictures(1, 3, 5, 5)
+        hr = random_images(1, 3, 5, 5)
         exact = float(exact_log_likelihood(weights, self.sigma, hr))
         model = linear_gaussian(weights, self.sigma, skew=0.5)
         bound = model.elbo(hr.expand(4000, -1, -1, -1), noise=Noise(0))

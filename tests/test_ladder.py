@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from conftest import (
-    random_pictures,
+    random_images,
     shaken,
-    smooth_pictures,
+    smooth_images,
     tiny_hvae,
     tiny_ladder,
     tiny_lr_prior,
@@ -30,7 +30,7 @@ CONSTANT = {"scale": 1, "start": "constant"}
 
 
 def pair(n: int = 2, height: int = 3, width: int = 4) -> tuple[Tensor, Tensor]:
-    hr, model = smooth_pictures(n, 3, 4 * height, 4 * width), tiny_ladder()
+    hr, model = smooth_images(n, 3, 4 * height, 4 * width), tiny_ladder()
     assert model.degradation is not None
     return hr, model.degradation(hr)
 
@@ -184,7 +184,7 @@ class TestWayUp:
 
 class TestSizes:
     def test_a_part_of_an_image_looks_the_same_in_the_whole(self):
-        model, lr = shaken(tiny_ladder(groups=[1, 1], cell="plain")), random_pictures(1, 3, 40, 40)
+        model, lr = shaken(tiny_ladder(groups=[1, 1], cell="plain")), random_images(1, 3, 40, 40)
         whole, part = model(lr), model(lr[..., 4:, :])
         assert torch.allclose(whole[..., 24 * 4 :, :], part[..., 20 * 4 :, :], atol=1e-4)
 
@@ -267,7 +267,7 @@ class TestLinearGaussian:
 
     def test_when_the_likelihood_of_z_rises_the_merge_gives_the_exact_posterior(self):
         """q^(z_1 | x) proportional to p(x | z_1) is all that the data have to say."""
-        hr = random_pictures(4, 3, 5, 5)
+        hr = random_images(4, 3, 5, 5)
         bound = self.model("precision", 1 / self.b, self.sigma / self.b).elbo(hr, noise=Noise(0))
         assert torch.allclose(bound.log_importance_weight, self.exact(hr), rtol=1e-4)
 
@@ -276,7 +276,7 @@ class TestLinearGaussian:
         total = (self.a * self.b) ** 2 + (self.b * self.s) ** 2 + self.sigma**2
         spread = self.a**2 + self.s**2  # of z_1
         best = self.b * spread / total, math.sqrt(spread * self.sigma**2 / total)
-        hr = random_pictures(1, 3, 5, 5)
+        hr = random_images(1, 3, 5, 5)
         rows = hr.expand(2000, -1, -1, -1)
         with torch.no_grad():
             value = self.model("bottom_up", *best).elbo(rows, noise=Noise(0)).value

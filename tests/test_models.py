@@ -15,10 +15,10 @@ from conftest import (
     never_trained,
     objective,
     psnr,
-    random_pictures,
+    random_images,
     same_weights,
     shaken,
-    smooth_pictures,
+    smooth_images,
     tiny_cnn,
     tiny_hvae,
     tiny_lr_prior,
@@ -48,13 +48,13 @@ generative = pytest.mark.parametrize("name", GENERATIVE)
 
 
 def pair(scale: int = 4, n: int = 2) -> tuple[Tensor, Tensor]:
-    hr = smooth_pictures(n, 3, 3 * scale, 5 * scale)
+    hr = smooth_images(n, 3, 3 * scale, 5 * scale)
     return hr, get_degradation("gaussian", scale)(hr)
 
 
 def noise_pair(scale: int, seed: int) -> tuple[Tensor, Tensor]:
     """Noise, which moves what smooth images leave at rest."""
-    hr = random_pictures(2, 3, 4 * scale, 4 * scale, seed=seed)
+    hr = random_images(2, 3, 4 * scale, 4 * scale, seed=seed)
     return hr, get_degradation("gaussian", scale)(hr)
 
 
@@ -144,7 +144,7 @@ def test_an_untrained_model_is_about_as_good_as_bicubic(name: str):
 @every
 def test_pillow_in_pillow_out(name: str):
     model = shaken(TINY[name]())
-    image = Image.fromarray((random_pictures(1, 3, 4, 6)[0] * 255).byte().permute(1, 2, 0).numpy())
+    image = Image.fromarray((random_images(1, 3, 4, 6)[0] * 255).byte().permute(1, 2, 0).numpy())
     larger = model.upscale(image)
     assert isinstance(larger, Image.Image)
     assert (larger.mode, larger.size) == ("RGB", (24, 16))
@@ -167,7 +167,7 @@ def test_consistent_answers_shrink_to_the_input(name: str, scale: int):
 
 
 def test_consistency_survives_eight_bits():
-    image = Image.fromarray((smooth_pictures(1, 3, 6, 6)[0] * 255).byte().permute(1, 2, 0).numpy())
+    image = Image.fromarray((smooth_images(1, 3, 6, 6)[0] * 255).byte().permute(1, 2, 0).numpy())
     model = shaken(tiny_hvae(), 0.02)
     answer = model.upscale(image, consistent=True)
     assert model.degradation is not None
@@ -410,7 +410,7 @@ class TestSample:
     def joint(self) -> HVAE:
         return shaken(tiny_hvae()).with_lr_prior(shaken(tiny_lr_prior()))
 
-    def test_pictures_from_nothing(self):
+    def test_images_from_nothing(self):
         model = self.joint()
         one, same, other = (model.sample(3, size=(16, 24), seed=s) for s in (1, 1, 2))
         assert one.shape == (3, 3, 16, 24)
@@ -497,7 +497,7 @@ class TestUnconditional:
         assert torch.allclose(model.decode(latents), model.decode(latents, lr), atol=1e-5)
 
     def test_a_model_of_lr_pictures_needs_none(self):
-        model, hr = tiny_lr_prior(), smooth_pictures(2, 3, 8, 8)
+        model, hr = tiny_lr_prior(), smooth_images(2, 3, 8, 8)
         terms = model.loss(hr)
         terms["loss"].backward()
         assert all(p.grad is not None for p in model.parameters())

@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import (
     never_trained,
-    random_pictures,
+    random_images,
     shaken,
-    smooth_pictures,
+    smooth_images,
     tiny_nvae,
 )
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ CELLS = Cells(expansion=4, scale=0.1)
 
 
 def pair(n: int = 2, height: int = 3, width: int = 4) -> tuple[Tensor, Tensor]:
-    hr, model = smooth_pictures(n, 3, 4 * height, 4 * width), tiny_nvae()
+    hr, model = smooth_images(n, 3, 4 * height, 4 * width), tiny_nvae()
     assert model.degradation is not None
     return hr, model.degradation(hr)
 
@@ -69,7 +69,7 @@ def trained(model: NVAE, hr: Tensor, lr: Tensor | None, steps: int) -> NVAE:
 class TestEncoder:
     def test_every_latent_has_features_of_its_own_depth(self):
         """Features of the first latent have passed the most cells and see the farthest."""
-        model, hr = shaken(tiny_nvae(**CONSTANT, groups=[3, 0])), random_pictures(1, 3, 64, 64)
+        model, hr = shaken(tiny_nvae(**CONSTANT, groups=[3, 0])), random_images(1, 3, 64, 64)
         hr.requires_grad_(True)
         reaches = []
         for features in model.bottom_up(hr).levels.values():
@@ -180,7 +180,7 @@ class TestUnconditional:
     @pytest.mark.parametrize("flows", [0, 1])
     def test_every_weight_is_trained(self, flows: int):
         model = tiny_nvae(**CONSTANT, groups=[1, 2], stem=2, flows=flows)
-        batches = [(random_pictures(2, 3, 16, 16, seed=seed), None) for seed in range(3)]
+        batches = [(random_images(2, 3, 16, 16, seed=seed), None) for seed in range(3)]
         assert never_trained(model, batches) == []
 
     def test_it_samples(self):
@@ -228,7 +228,7 @@ class TestBalancing:
         assert float(expected) != pytest.approx(float(plain), rel=1e-2)
 
     def test_all_latents_are_alive_after_a_short_run(self):
-        hr, model = random_pictures(8, 3, 16, 16), tiny_nvae()
+        hr, model = random_images(8, 3, 16, 16), tiny_nvae()
         assert model.degradation is not None
         lr = model.degradation(hr)
         trained(model, hr, lr, 60)
@@ -383,7 +383,7 @@ class TestFlows:
                     parameter[2:] += 2  # wide, so that draws reach the whole posterior
                 if ".flow." in name and "shift.4" in name:
                     parameter *= 3  # a flow that does much
-        hr = random_pictures(1, 3, 2, 2)
+        hr = random_images(1, 3, 2, 2)
         axis = torch.linspace(-8, 8, 161)
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(-1, 2, 1, 1)
         with torch.no_grad():
@@ -437,7 +437,7 @@ class TestPaperScale:
         model = NVAE(
             **{**PRESETS["nvae-cifar10-paper"].arguments, "widths": [8, 4], "blocks": [0, 0]}
         )
-        latents = model.encode(random_pictures(1, 3, 8, 8))
+        latents = model.encode(random_images(1, 3, 8, 8))
         assert [tuple(z.shape) for z in latents] == [(1, 20, 4, 4)] * 30
 
     def test_the_small_presets_are_small(self):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import typer
-from conftest import Nearest, shaken, smooth_pictures, tiny_hvae
+from conftest import Nearest, shaken, smooth_images, tiny_hvae
 from PIL import Image
 from test_movies import make
 
@@ -43,7 +43,7 @@ def model() -> SuperResolutionModel:
 def folder(tmp_path: Path, model: SuperResolutionModel) -> Path:
     """A folder with an image, a small image, and a movie of three frames."""
     (tmp_path / "in").mkdir()
-    to_image(smooth_pictures(1, 3, 9, 12)[0]).save(tmp_path / "in" / "a.png")
+    to_image(smooth_images(1, 3, 9, 12)[0]).save(tmp_path / "in" / "a.png")
     shrink_file(tmp_path / "in" / "a.png", tmp_path / "small.png", model)
     make(tmp_path / "a.mp4", [0, 40, 80])
     return tmp_path
@@ -229,18 +229,18 @@ class TestSize:
     """`size` for everyone who calls an `Upscaler`."""
 
     def test_tensors_are_fitted_too(self, model):
-        lr = smooth_pictures(2, 3, 4, 6)
+        lr = smooth_images(2, 3, 4, 6)
         found = Upscaler(model, UpscaleOptions(num_samples=3, seed=1, size=(20, 99)))(lr)
         assert found.images.shape == (2, 3, 3, 13, 20) and found.mean.shape == (2, 3, 13, 20)
         assert torch.allclose(found.mean, found.images.mean(dim=1))
         assert found.images.min() >= 0 and found.images.max() <= 1
 
     def test_one_pass_that_hits_the_size_is_the_models_own(self, model):
-        lr = smooth_pictures(1, 3, 4, 6)
+        lr = smooth_images(1, 3, 4, 6)
         assert torch.equal(model.upscale(lr, size=(12, 8)), model.upscale(lr))
 
     def test_further_passes_keep_the_temperature(self, model):
-        lr = smooth_pictures(1, 3, 4, 6)
+        lr = smooth_images(1, 3, 4, 6)
         drawn = UpscaleOptions(num_samples=2, seed=1, size=(24, 16))
         several = Upscaler(model, drawn).images(lr)
         warm = UpscaleOptions(temperature=SEVERAL, seed=1)
@@ -249,7 +249,7 @@ class TestSize:
         assert torch.equal(several[:, 1], second)
 
     def test_what_is_not_defined_of_fitted_outputs_is_left_out(self, model):
-        image = to_image(smooth_pictures(1, 3, 4, 6)[0])
+        image = to_image(smooth_images(1, 3, 4, 6)[0])
         found = Upscaler(model)(image, num_samples=2, seed=0, size=(20, 20))
         assert [each.size for each in (found.mean, *found.images)] == [(20, 13)] * 3
         assert found.std is None and found.lr_psnr is None

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from conftest import random_pictures
+from conftest import random_images
 from PIL import Image
 
 from benchmarks import __main__ as benchmarks
@@ -13,7 +13,7 @@ from hvae_sr.imaging.pixels import to_image, to_tensor
 
 def test_lr_versions_are_of_whole_images_and_large_ones_come_at_three_scales(tmp_path: Path):
     (tmp_path / "in" / "set").mkdir(parents=True)
-    small = to_image(random_pictures(1, 3, 66, 75)[0])
+    small = to_image(random_images(1, 3, 66, 75)[0])
     small.save(tmp_path / "in" / "set" / "small.png")
     Image.new("RGB", (1030, 1030), (9, 8, 7)).save(tmp_path / "in" / "set" / "large.png")
     Image.new("RGB", (70, 70)).save(tmp_path / "in" / "set" / "test.png")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Nearest, random_pictures, shaken, tiny_hvae
+from conftest import Nearest, random_images, shaken, tiny_hvae
 from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 from torch import Tensor
@@ -21,7 +21,7 @@ from hvae_sr.nn.resize import enlarge
 
 def colours(mode: str = "RGB", size: tuple[int, int] = (5, 4)) -> Image.Image:
     """An image whose pixels all differ, in any 8-bit mode."""
-    values = (random_pictures(1, 4, size[1], size[0])[0] * 255).byte().permute(1, 2, 0).numpy()
+    values = (random_images(1, 4, size[1], size[0])[0] * 255).byte().permute(1, 2, 0).numpy()
     if mode == "CMYK":
         return Image.fromarray(values, "CMYK")
     image = Image.fromarray(values)
@@ -252,7 +252,7 @@ class TestTransparency:
 
 class TestMetadata:
     @pytest.mark.parametrize("orientation", range(1, 9))
-    def test_pictures_are_turned_upright(self, orientation: int, tmp_path: Path):
+    def test_images_are_turned_upright(self, orientation: int, tmp_path: Path):
         image = colours()
         exif = Image.Exif()
         exif[Base.Orientation] = orientation

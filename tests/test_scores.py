@@ -165,7 +165,7 @@ def test_the_convention_follows_from_the_data_and_is_said(tmp_path):
         load_references("photos", 4, root=tmp_path, space="lab")
 
 
-def test_pictures_too_small_for_the_window_are_named(tmp_path):
+def test_images_too_small_for_the_window_are_named(tmp_path):
     references = load_references(str(write_folder(tmp_path / "tiny", (16, 40))), 4)
     with pytest.raises(DataError, match="tiny holds an image 16 pixels"):
         report.evaluate(Nearest(scale=4, degradation="bicubic"), references)

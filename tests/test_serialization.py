@@ -15,7 +15,7 @@ from conftest import (
     TINY,
     Nearest,
     psnr,
-    random_pictures,
+    random_images,
     same_weights,
     shaken,
     tiny_cnn,
@@ -65,7 +65,7 @@ class TestRoundTrip:
     def test_every_class(self, name: str, tmp_path: Path):
         model = shaken(TINY[name](3, degradation="bicubic"))
         model.save_pretrained(tmp_path / "model")
-        lr = random_pictures(1, 3, 4, 5)
+        lr = random_images(1, 3, 4, 5)
         for load in (
             type(model).from_pretrained,
             hvae_sr.load,
@@ -432,7 +432,7 @@ class TestFormat2:
         loaded = hvae_sr.load(self.old(tmp_path / "old", model))
         assert loaded.config == model.config
         assert same_weights(loaded, model)
-        lr = random_pictures(1, 3, 4, 5)
+        lr = random_images(1, 3, 4, 5)
         assert torch.equal(loaded.upscale(lr), model.upscale(lr))
         loaded.save_pretrained(tmp_path / "new")
         assert same_weights(hvae_sr.load(tmp_path / "new"), model)
@@ -440,7 +440,7 @@ class TestFormat2:
     def test_the_enlargement_matters(self, tmp_path: Path):
         model = tiny_cnn(enlargement="bicubic_075").eval()
         loaded = hvae_sr.load(self.old(tmp_path / "old", model))
-        lr = random_pictures(1, 3, 4, 5)
+        lr = random_images(1, 3, 4, 5)
         assert torch.equal(loaded.upscale(lr), model.upscale(lr))
         assert not torch.allclose(tiny_cnn().upscale(lr), model.upscale(lr), atol=1e-3)
 
@@ -546,7 +546,7 @@ def test_bundled_models_work(name: str):
     if model.degradation is None:
         assert model.sample(2, size=(8, 8), seed=0).shape == (2, 3, 8, 8)
         return
-    lr = random_pictures(1, 3, 2, 2).repeat_interleave(4, -1).repeat_interleave(4, -2)
+    lr = random_images(1, 3, 2, 2).repeat_interleave(4, -1).repeat_interleave(4, -2)
     larger = model.upscale(lr, seed=0)
     side = 8 * model.scale
     assert larger.shape == (1, 3, side, side)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import random_pictures, shaken, smooth_pictures, tiny_cnn, tiny_srcnn
+from conftest import random_images, shaken, smooth_images, tiny_cnn, tiny_srcnn
 from skimage.color import rgb2ycbcr
 
 import hvae_sr
@@ -29,7 +29,7 @@ def test_the_papers_sizes(kernels: list[int], parameters: int):
 
 
 def test_forward_is_three_convolutions_on_luma_with_repeated_borders():
-    model, lr = shaken(tiny_srcnn(3)).requires_grad_(False), random_pictures(2, 3, 5, 6)
+    model, lr = shaken(tiny_srcnn(3)).requires_grad_(False), random_images(2, 3, 5, 6)
     bicubic = enlarge(lr, 3)
     features = luma(bicubic)
     convolutions = [layer for layer in model.layers if isinstance(layer, torch.nn.Conv2d)]
@@ -45,7 +45,7 @@ def test_forward_is_three_convolutions_on_luma_with_repeated_borders():
 
 
 def test_chroma_stays_bicubic():
-    model, lr = shaken(tiny_srcnn(), 0.05), smooth_pictures(1, 3, 6, 7)
+    model, lr = shaken(tiny_srcnn(), 0.05), smooth_images(1, 3, 6, 7)
     found, bicubic = (
         rgb2ycbcr(image[0].permute(1, 2, 0).detach().double().numpy())
         for image in (model(lr), enlarge(lr, 4))
@@ -55,14 +55,14 @@ def test_chroma_stays_bicubic():
 
 
 def test_training_starts_near_bicubic():
-    lr = random_pictures(1, 3, 6, 6)
+    lr = random_images(1, 3, 6, 6)
     with torch.no_grad():
         assert float((SRCNN()(lr) - enlarge(lr, 4)).abs().max()) < 0.1
 
 
 @torch.no_grad()
 def test_the_loss_is_of_luma_alone():
-    model, hr = tiny_srcnn(), smooth_pictures(2, 3, 12, 12)
+    model, hr = tiny_srcnn(), smooth_images(2, 3, 12, 12)
     lr = get_degradation("gaussian", 4)(hr)
     loss = float(model.loss(hr, lr)["loss"])
     assert loss == pytest.approx(float((luma(model(lr)) - luma(hr)).square().mean()), rel=1e-5)
@@ -78,7 +78,7 @@ def test_the_receptive_field_is_the_networks_and_bicubics(scale: int, expected: 
 
 
 def test_tiled_equals_whole():
-    model, lr = shaken(tiny_srcnn()), random_pictures(1, 3, 70, 66)
+    model, lr = shaken(tiny_srcnn()), random_images(1, 3, 70, 66)
     torch.testing.assert_close(model.upscale(lr, tile=32), model.upscale(lr, tile=None))
 
 
@@ -100,7 +100,7 @@ class TestTheFormerSrcnn:
         (tmp_path / CONFIG).write_text(json.dumps(old))
         loaded = hvae_sr.load(tmp_path)
         assert isinstance(loaded, StudyCNN)
-        lr = random_pictures(1, 3, 4, 5)
+        lr = random_images(1, 3, 4, 5)
         assert torch.equal(loaded.upscale(lr), model.upscale(lr))
         with pytest.raises(ModelError, match="describes a StudyCNN, not a SRCNN"):
             SRCNN.from_pretrained(tmp_path)

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from accelerate.state import AcceleratorState
 from conftest import (
     objective,
-    random_pictures,
+    random_images,
     same_weights,
     shaken,
-    smooth_pictures,
+    smooth_images,
     tiny_srgan,
     tiny_srresnet,
     tiny_vae,
@@ -35,7 +35,7 @@ from hvae_sr.training.setup import Options
 
 
 def pair(scale: int = 4) -> tuple[Tensor, Tensor]:
-    hr = smooth_pictures(3, 3, 3 * scale, 5 * scale)
+    hr = smooth_images(3, 3, 3 * scale, 5 * scale)
     return hr, get_degradation("gaussian", scale)(hr)
 
 
@@ -109,7 +109,7 @@ class TestAdversary:
         assert logits.shape == (2, 1, -(-size[0] // 4), -(-size[1] // 4))
 
     def test_terms_are_float32_under_autocast(self):
-        hr = random_pictures(2, 3, 8, 8)
+        hr = random_images(2, 3, 8, 8)
         with torch.autocast("cpu", torch.bfloat16):
             terms = Adversary(4)(hr, hr)
         assert terms.generator.dtype == terms.discriminator.dtype == torch.float32
@@ -175,12 +175,12 @@ class TestSrgan:
         for network in (twin, model):
             optimizer = torch.optim.AdamW(network.parameters(), 2e-3, (0.9, 0.99))
             for step in range(100):
-                hr = random_pictures(4, 3, 16, 16, seed=step)
+                hr = random_images(4, 3, 16, 16, seed=step)
                 played.append(network.loss(hr, shrink(hr)))
                 optimizer.zero_grad()
                 sum(played[-1][term] for term in network.players()).backward()
                 optimizer.step()
-        hr = random_pictures(8, 3, 16, 16, seed=-1)
+        hr = random_images(8, 3, 16, 16, seed=-1)
         there = high_frequencies(hr)
         flat, sharp = (high_frequencies(net.upscale(shrink(hr))) / there for net in (twin, model))
         assert abs(1 - sharp) < abs(1 - flat) - 0.1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import random_pictures, shaken, smooth_pictures, tiny_hvae, tiny_srvae
+from conftest import random_images, shaken, smooth_images, tiny_hvae, tiny_srvae
 from torch import Tensor
 
 import hvae_sr
@@ -34,7 +34,7 @@ OFFICIAL = {
 
 
 def pair(n: int = 2, height: int = 3, width: int = 4) -> tuple[Tensor, Tensor]:
-    hr = smooth_pictures(n, 3, 4 * height, 4 * width)
+    hr = smooth_images(n, 3, 4 * height, 4 * width)
     model = tiny_srvae()
     assert model.degradation is not None
     return hr, model.degradation(hr)
@@ -137,7 +137,7 @@ class TestBound:
     def test_the_importance_weighted_bound_is_one_of_x_and_y_together(self):
         """On 2x2 images with two latent numbers, u and z, log p(x, y) is an integral of two."""
         model = toy()
-        hr = random_pictures(1, 3, 2, 2)
+        hr = random_images(1, 3, 2, 2)
         lr = model.degradation(hr)
         with torch.no_grad():
             for stage in (model, model.lr_prior):  # wide, so that draws reach the whole posterior
@@ -227,7 +227,7 @@ class TestResolutions:
     )
     def test_they_fit_each_other(self, scale: int, changes: dict[str, Any], shapes: list[Any]):
         model = shaken(tiny_srvae(scale, **changes))
-        hr = random_pictures(1, 3, 18 if scale == 3 else 16, 18 if scale == 3 else 16)
+        hr = random_images(1, 3, 18 if scale == 3 else 16, 18 if scale == 3 else 16)
         assert model.degradation is not None
         lr = model.degradation(hr)
         latents = model.encode(hr, lr)

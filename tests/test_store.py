@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Nearest, random_pictures, smooth_pictures, tiny_cnn, tiny_hvae
+from conftest import Nearest, random_images, smooth_images, tiny_cnn, tiny_hvae
 from PIL import Image, features
 
 from hvae_sr import cli
@@ -33,13 +33,13 @@ AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no
 
 def photo(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
     """A soft image of any mode that shrinking keeps."""
-    colours = smooth_pictures(1, 3, height, width, seed=seed)[0]
+    colours = smooth_images(1, 3, height, width, seed=seed)[0]
     if mode == "I;16":
         values = (colours[0] * 65535).round().numpy().astype(np.uint16)
         return Image.fromarray(values)
     image = to_image(colours)
     if mode in ("RGBA", "LA"):
-        image.putalpha(to_image(smooth_pictures(1, 1, height, width, seed=seed + 1)[0]))
+        image.putalpha(to_image(smooth_images(1, 1, height, width, seed=seed + 1)[0]))
     return image.convert(mode)
 
 
@@ -140,7 +140,7 @@ def test_the_small_picture_is_the_models_own_degradation(name):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_a_consistent_answer_shrinks_to_what_was_stored(size, name):
     model = tiny_cnn(degradation=name).eval()
-    small, shrunk = shrink(to_image(random_pictures(3, size[1], size[0])), model)
+    small, shrunk = shrink(to_image(random_images(3, size[1], size[0])), model)
     again, _ = shrink(restore(small, model, shrunk, UpscaleOptions(consistent=True)), model)
     assert np.abs(levels(again) - levels(small)).max() <= 1
 
@@ -268,7 +268,7 @@ def test_a_small_picture_that_was_turned_since_is_refused():
 
 
 @pytest.mark.parametrize("record", [None, {}, {"action": "upscale", "model": "x"}])
-def test_pictures_not_made_by_shrink_are_sent_to_upscale(record):
+def test_images_not_made_by_shrink_are_sent_to_upscale(record):
     with pytest.raises(ImageError, match="hvae-sr upscale"):
         Shrunk.parse(record)
 
@@ -331,7 +331,7 @@ def test_wishes_that_cannot_be_are_one_sentence(name, quality, lossless, said, t
 
 
 def test_lossless_webp_keeps_every_pixel_of_the_small_picture(tmp_path):
-    image = to_image(random_pictures(3, 10, 14))
+    image = to_image(random_images(3, 10, 14))
     image.save(tmp_path / "in.png")
     shrink_file(tmp_path / "in.png", tmp_path / "small.webp", Nearest(), lossless=True)
     small, _ = shrink(image, Nearest())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import random_pictures
+from conftest import random_images
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import nn
@@ -156,7 +156,7 @@ def waves(period: float) -> torch.Tensor:
 
 
 def test_the_blur_of_the_rule_is_scipy_s():
-    image = random_pictures(1, 3, 40, 40)
+    image = random_images(1, 3, 40, 40)
     expected = np.stack(
         [gaussian_filter(c, 2.0, mode="nearest", radius=6) for c in image[0].double().numpy()]
     )
@@ -172,7 +172,7 @@ def test_the_target_has_the_teacher_s_texture_on_the_original_s_structure():
 
 
 def test_the_share_of_the_original_goes_from_none_to_all():
-    teacher, clean = random_pictures(2, 3, 20, 20).split(1)
+    teacher, clean = random_images(2, 3, 20, 20).split(1)
     assert torch.equal(TextureOnStructure(2.0, 1.0)(teacher, clean), clean)
     none, half = (TextureOnStructure(2.0, share)(teacher, clean) for share in (0.0, 0.5))
     inside = (none > 0.01) & (none < 0.99)
@@ -218,7 +218,7 @@ def test_features_are_the_package_s_own_after_blocks_1_3_and_5(loss, tmp_path: P
 
     network = EfficientNet.from_name("efficientnet-lite0").eval()
     network.load_state_dict(torch.load(tmp_path / "lite0.pth", weights_only=True))
-    images = random_pictures(2, 3, 64, 48)
+    images = random_images(2, 3, 64, 48)
     x = network._swish(network._bn0(network._conv_stem((images - loss.mean) / loss.std)))
     expected = []
     for block in network._blocks[:6]:
@@ -231,7 +231,7 @@ def test_features_are_the_package_s_own_after_blocks_1_3_and_5(loss, tmp_path: P
 
 
 def test_the_loss_is_relative_and_teaches_the_estimate_only(loss):
-    target = random_pictures(2, 3, 32, 32).requires_grad_()
+    target = random_images(2, 3, 32, 32).requires_grad_()
     estimate = (target.detach() * 0.9).requires_grad_()
     assert loss(target, target) == 0
     value = loss.train()(estimate, target)

@@ -10,9 +10,9 @@ import torch
 from conftest import (
     TINY,
     Nearest,
-    random_pictures,
+    random_images,
     shaken,
-    smooth_pictures,
+    smooth_images,
     tiny_cnn,
     tiny_hvae,
     tiny_lr_prior,
@@ -139,7 +139,7 @@ class TestMeasure:
         """By brute force: changing the image outside the context changes nothing."""
         model = shaken(tiny_hvae())
         radius = model.receptive_field
-        lr, middle = random_pictures(1, 3, 8, 2 * radius + 9), radius + 4
+        lr, middle = random_images(1, 3, 8, 2 * radius + 9), radius + 4
         changed = lr.clone()
         changed[..., : middle - radius] = 0
         changed[..., middle + radius + 1 :] = 1
@@ -173,7 +173,7 @@ class TestTiles:
     def test_tiled_equals_whole(self, name: str):
         model = shaken(MODELS[name]())
         tile = least(model)
-        lr = random_pictures(2, 3, tile + 7, 2 * tile - 5)
+        lr = random_images(2, 3, tile + 7, 2 * tile - 5)
         whole = model.upscale(lr)
         calls = Count(model)
         assert torch.allclose(model.upscale(lr, tile=tile), whole, atol=2e-5)
@@ -183,7 +183,7 @@ class TestTiles:
     def test_samples_do_not_depend_on_tiles_nor_show_seams(self):
         model = shaken(tiny_hvae())
         tile = least(model)
-        lr = random_pictures(1, 3, 30, 75)
+        lr = random_images(1, 3, 30, 75)
         arguments: dict[str, Any] = {"num_samples": 2, "temperature": 1.0, "seed": 3}
         whole = model.upscale(lr, **arguments)
         for side in (tile, tile + 9):
@@ -196,7 +196,7 @@ class TestTiles:
         assert model.size_multiple == 4
         for size in [(1, 1), (5, 7)]:
             assert model.upscale(torch.rand(1, 3, *size)).shape[-2:] == (2 * size[0], 2 * size[1])
-        lr = random_pictures(1, 3, 8, least(model) + 31)
+        lr = random_images(1, 3, 8, least(model) + 31)
         arguments: dict[str, Any] = {"temperature": 1.0, "seed": 3}
         whole = model.upscale(lr, **arguments)
         assert torch.allclose(model.upscale(lr, tile=least(model), **arguments), whole, atol=5e-5)
@@ -213,7 +213,7 @@ class TestTiles:
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 500), (333, 77), (3, 20_000), (40, 1)])
     def test_any_size(self, size: tuple[int, int]):
-        lr = random_pictures(1, 3, *size)
+        lr = random_images(1, 3, *size)
         expected = lr.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
         for tile in (None, 40):
             assert torch.allclose(Nearest().upscale(lr, tile=tile), expected, atol=1e-6)
@@ -233,9 +233,9 @@ class TestTiles:
         with pytest.raises(RuntimeError, match="bug"):
             model.upscale(torch.zeros(1, 3, 90, 90), tile=40)
 
-    def test_pictures_in_turn_and_in_threads_do_not_mix(self):
+    def test_images_in_turn_and_in_threads_do_not_mix(self):
         model = shaken(tiny_hvae())
-        pictures = [random_pictures(1, 3, 40, 60, seed=s) for s in range(3)]
+        pictures = [random_images(1, 3, 40, 60, seed=s) for s in range(3)]
         arguments: dict[str, Any] = {"tile": least(model), "temperature": 1.0, "seed": 1}
         alone = [model.upscale(picture, **arguments) for picture in pictures]
         with ThreadPoolExecutor(3) as pool:
@@ -250,7 +250,7 @@ class TestMemory:
         [torch.OutOfMemoryError("full"), MemoryError(), RuntimeError("DefaultCPUAllocator: no")],
     )
     def test_running_out_halves_the_tile(self, error: Exception):
-        model, lr = Nearest(), random_pictures(1, 3, 90, 130)
+        model, lr = Nearest(), random_images(1, 3, 90, 130)
         expected = model.upscale(lr)
         calls = Count(model, lambda lr, _: error if lr.shape[-1] > 50 else None)
         assert torch.allclose(model.upscale(lr), expected, atol=1e-6)
@@ -259,7 +259,7 @@ class TestMemory:
         assert 25 <= max(sides[-4:]) <= 50
 
     def test_running_out_with_samples_first_takes_fewer_at_once(self):
-        model, lr = shaken(tiny_hvae()), random_pictures(3, 3, 4, 5)
+        model, lr = shaken(tiny_hvae()), random_images(3, 3, 4, 5)
         arguments: dict[str, Any] = {"num_samples": 4, "seed": 0}
         expected = model.upscale(lr, **arguments)
         for most in (5, 3, 1):
@@ -277,7 +277,7 @@ class TestMemory:
             model.upscale(torch.zeros(1, 3, 90, 90))
 
     def test_tiles_fit_the_memory_there_is(self, monkeypatch: pytest.MonkeyPatch):
-        model, lr = shaken(tiny_cnn()), random_pictures(1, 3, 130, 140)
+        model, lr = shaken(tiny_cnn()), random_images(1, 3, 130, 140)
         expected = model.upscale(lr)
         assert model._footprint is not None
         calls = Count(model)
@@ -292,14 +292,14 @@ class TestMemory:
 class TestPrecision:
     @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
     def test_half_precision_is_close(self, dtype: Any):
-        model, lr = shaken(tiny_hvae(), 0.02), smooth_pictures(1, 3, 8, 8)
+        model, lr = shaken(tiny_hvae(), 0.02), smooth_images(1, 3, 8, 8)
         half, full = model.upscale(lr, dtype=dtype), model.upscale(lr)
         assert half.dtype == torch.float32
         assert 0 < float((half - full).abs().max()) < 0.03
 
     @pytest.mark.parametrize("name", TINY)
     def test_weights_in_half_precision_are_used_as_they_are(self, name: str):
-        model, lr = shaken(TINY[name](), 0.02), smooth_pictures(1, 3, 8, 8)
+        model, lr = shaken(TINY[name](), 0.02), smooth_images(1, 3, 8, 8)
         full = model.upscale(lr)
         half = model.bfloat16().upscale(lr)
         assert half.dtype == torch.float32 and torch.isfinite(half).all()
@@ -342,7 +342,7 @@ class TestPrecision:
 class TestConsistent:
     def test_tiled_answers_shrink_to_the_input_and_keep_its_colour(self):
         model = shaken(tiny_cnn(), 0.02)
-        lr = 0.2 + 0.6 * smooth_pictures(1, 3, 50, 60)
+        lr = 0.2 + 0.6 * smooth_images(1, 3, 50, 60)
         answer = model.upscale(lr, tile=least(model), consistent=True)
         assert model.degradation is not None
         assert float((model.degradation.linear(answer) - lr).abs().max()) < 1e-3
@@ -354,7 +354,7 @@ class TestConsistent:
 
 class TestUpscaler:
     def test_says_what_the_answers_have_in_common(self):
-        model, lr = shaken(tiny_hvae()), smooth_pictures(2, 3, 5, 6)
+        model, lr = shaken(tiny_hvae()), smooth_images(2, 3, 5, 6)
         found = Upscaler(model)(lr, num_samples=3, temperature=0.7, seed=4)
         samples = model.upscale(lr, num_samples=3, temperature=0.7, seed=4)
         assert isinstance(found.images, Tensor) and torch.equal(found.images, samples)
@@ -367,7 +367,7 @@ class TestUpscaler:
         assert found.lr_psnr.shape == (2, 3)
 
     def test_the_seed_it_names_repeats_it(self):
-        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        model, lr = shaken(tiny_hvae()), smooth_images(1, 3, 4, 4)
         one, other = (Upscaler(model)(lr, num_samples=8) for _ in range(2))
         assert one.seed != other.seed
         again = model.upscale(lr, num_samples=8, seed=one.seed)
@@ -381,24 +381,24 @@ class TestUpscaler:
         assert found.std.shape == (1, 3, 16, 20)
 
     def test_a_model_with_one_answer_is_sure_of_it(self):
-        model, lr = tiny_cnn(), smooth_pictures(1, 3, 4, 4)
+        model, lr = tiny_cnn(), smooth_images(1, 3, 4, 4)
         assert Upscaler(model)(lr).std is None
         with pytest.raises(ValueError, match="one answer"):
             Upscaler(model)(lr, num_samples=8)
 
     def test_identical_pictures_score_a_hundred_decibels(self):
-        found = Upscaler(Nearest())(random_pictures(1, 3, 4, 4), num_samples=1, temperature=0)
+        found = Upscaler(Nearest())(random_images(1, 3, 4, 4), num_samples=1, temperature=0)
         assert float(found.lr_psnr) == pytest.approx(100)
 
     def test_options_hold_for_every_call_and_keywords_replace_them(self):
-        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        model, lr = shaken(tiny_hvae()), smooth_images(1, 3, 4, 4)
         upscaler = Upscaler(model, UpscaleOptions(num_samples=2, seed=3))
         assert torch.equal(upscaler(lr).images, model.upscale(lr, num_samples=2, seed=3))
         assert torch.equal(upscaler(lr, seed=4).images, model.upscale(lr, num_samples=2, seed=4))
         assert upscaler(lr).seed == 3
 
     def test_a_blind_degradation_has_no_consistency(self):
-        model, lr = Nearest(degradation="blind"), smooth_pictures(1, 3, 4, 4)
+        model, lr = Nearest(degradation="blind"), smooth_images(1, 3, 4, 4)
         assert Upscaler(model)(lr).lr_psnr is None
         with pytest.raises(ValueError, match="'blind' is not linear"):
             model.upscale(lr, consistent=True)
@@ -408,7 +408,7 @@ class TestDecode:
     """Samples of the likelihood, and the deviation that counts it in."""
 
     def test_a_sample_of_the_likelihood_has_8_bit_values(self):
-        model, lr = shaken(tiny_hvae()), smooth_pictures(2, 3, 5, 6)
+        model, lr = shaken(tiny_hvae()), smooth_images(2, 3, 5, 6)
         drawn = model.upscale(lr, num_samples=3, temperature=1.0, seed=0, decode="sample")
         assert torch.allclose(drawn * 255, (drawn * 255).round(), atol=1e-3)
         mean = model.upscale(lr, num_samples=3, temperature=1.0, seed=0)
@@ -417,12 +417,12 @@ class TestDecode:
         assert torch.equal(drawn, again)
 
     def test_at_temperature_zero_both_are_the_best_guess(self):
-        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        model, lr = shaken(tiny_hvae()), smooth_images(1, 3, 4, 4)
         assert torch.equal(model.upscale(lr, decode="sample"), model.upscale(lr))
 
     def test_tiles_change_nothing(self):
         """The likelihood's noise belongs to HR pixels as the latents' noise belongs to places."""
-        model, lr = shaken(tiny_hvae(), 0.02), smooth_pictures(1, 3, 60, 70)
+        model, lr = shaken(tiny_hvae(), 0.02), smooth_images(1, 3, 60, 70)
         wanted = {"temperature": 1.0, "seed": 3, "decode": "sample"}
         whole, tiled = model.upscale(lr, **wanted), model.upscale(lr, tile=least(model), **wanted)
         assert (whole - tiled).abs().mean() < 2e-4
@@ -453,7 +453,7 @@ class TestDecode:
         assert (found.std > 1.2 * found.images.std(dim=1)).any(), "the likelihood adds nothing"
 
     def test_at_temperature_zero_it_is_the_likelihoods_alone(self):
-        model, lr = shaken(tiny_hvae()), smooth_pictures(1, 3, 4, 4)
+        model, lr = shaken(tiny_hvae()), smooth_images(1, 3, 4, 4)
         found = Upscaler(model)(lr)
         with torch.no_grad():
             features, _ = model.top_down(lr, None, LatentSource(temperature=0.0))
@@ -461,7 +461,7 @@ class TestDecode:
         assert torch.allclose(found.std, expected, rtol=1e-4)
 
     def test_of_consistent_outputs_it_is_estimated_from_projected_draws(self):
-        model, lr = shaken(tiny_hvae(), 0.02), 0.2 + 0.6 * smooth_pictures(1, 3, 4, 4)
+        model, lr = shaken(tiny_hvae(), 0.02), 0.2 + 0.6 * smooth_images(1, 3, 4, 4)
         wanted = {"num_samples": 8, "temperature": 1.0, "seed": 2, "consistent": True}
         found = Upscaler(model)(lr, **wanted)
         draws = model.upscale(lr, decode="sample", **wanted)

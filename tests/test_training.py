@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate.utils import set_seed
-from conftest import random_pictures, same_weights, tiny_cnn, tiny_hvae
+from conftest import random_images, same_weights, tiny_cnn, tiny_hvae
 from torch import Tensor, nn
 
 import hvae_sr
@@ -551,7 +551,7 @@ class TestWhatTheModelSees:
         assert float(norm) == pytest.approx(1e-3, rel=1e-2)
 
     def test_accumulating_gives_the_gradient_of_the_whole_batch(self, tmp_path: Path):
-        half = random_pictures(12, 3, 16, 8)
+        half = random_images(12, 3, 16, 8)
         pixels = torch.cat([half, half.flip(-1)], dim=-1).mul(255).round().byte()
         recipe = replace(CNN_RECIPE, clip=1e9)
         found = []

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import (
     GENERATIVE,
-    random_pictures,
+    random_images,
     shaken,
     tiny_hvae,
     tiny_lr_prior,
@@ -138,7 +138,7 @@ def test_kept_y_is_the_same_y(cascade: GenerativeModel) -> None:
 
 
 def test_levels_of_a_given_picture(cascade: GenerativeModel) -> None:
-    lr = random_pictures(1, 3, 6, 10)
+    lr = random_images(1, 3, 6, 10)
     expected = cascade.draw(lr, 1, 1.0, Noise(7))[0].clamp(0, 1)
     rows = list(redraw(cascade, 7, others=2, lr=lr))
     assert [pictures.shape for _, pictures in rows] == [(3, 3, 24, 40)] * 2
@@ -150,7 +150,7 @@ def test_levels_of_a_given_picture(cascade: GenerativeModel) -> None:
 def test_srvae_describes_a_given_picture_by_latents_too() -> None:
     model = shaken(tiny_srvae(u_reduction=2))
     assert isinstance(model, GenerativeModel)
-    rows = list(redraw(model, 7, others=2, lr=random_pictures(1, 3, 5, 7)))
+    rows = list(redraw(model, 7, others=2, lr=random_images(1, 3, 5, 7)))
     assert [stage for stage, _ in rows] == [Stage(0, "nothing"), Stage(1, "the latents of y")]
     assert [pictures.shape for _, pictures in rows] == [(3, 3, 20, 28)] * 2
     assert stages(model) == [Stage(0, "nothing"), Stage(1, "y")]
@@ -171,4 +171,4 @@ def test_models_that_cannot_are_refused() -> None:
     with pytest.raises(ModelError, match="no p\\(y\\)"):
         next(redraw(tiny_hvae(), 7, others=2))
     with pytest.raises(ValueError, match="leave the LR image out"):
-        next(redraw(tiny_study_vae(), 7, others=2, lr=random_pictures(1, 3, 6, 10)))
+        next(redraw(tiny_study_vae(), 7, others=2, lr=random_images(1, 3, 6, 10)))

@@ -164,7 +164,7 @@ def _command(sets: Mapping[str, Report]) -> str:
 def _source(name: str, report: Report) -> str:
     if name == CIFAR10:
         train = " --train-data cifar10" if "linear MMSE" in report["scores"] else ""
-        return f"--data cifar10 --limit {report['pictures']}{train}"
+        return f"--data cifar10 --limit {report['images']}{train}"
     train = " --train-data TRAIN.npy" if "linear MMSE" in report["scores"] else ""
     return f"--data {name.lower() if space_of(report) == 'y' else name}{train}"
 
@@ -196,7 +196,7 @@ def _metadata(name: str, sets: Mapping[str, Report]) -> ModelCardData:
             task_type="image-to-image",
             task_name=f"x{report['scale']} super-resolution ({report['degradation']})",
             dataset_type="cifar10" if data == CIFAR10 else data.lower(),
-            dataset_name=f"{data}, first {report['pictures']} images" if data == CIFAR10 else data,
+            dataset_name=f"{data}, first {report['images']} images" if data == CIFAR10 else data,
             metric_type=kind,
             metric_name=label,
             metric_value=round(report["scores"][best_answer(report)][kind], digits),

@@ -149,7 +149,7 @@ def _facts(model: SuperResolutionModel, references: References, seed: int) -> di
         "degradation": model.degradation.name,
         "data": references.name,
         "space": references.space,
-        "pictures": references.count,
+        "images": references.count,
         "seed": seed,
         "hardware": hardware(model.device),
     }

@@ -45,7 +45,7 @@ def convention(report: Report) -> str:
 def _section(report: Report) -> str:
     sharp = any("sharpness" in scores for scores in report["scores"].values())
     lines = [
-        f"x{report['scale']}, degradation `{report['degradation']}`, {report['pictures']:,} "
+        f"x{report['scale']}, degradation `{report['degradation']}`, {report['images']:,} "
         f"images of {report['data']}; {convention(report)}, averaged per image."
         + (f" {SHARPNESS}" if sharp else ""),
         "",
