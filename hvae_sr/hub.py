@@ -153,7 +153,8 @@ def push(
 
     Raises:
         ModelError: for a folder that does not load, or a repository that is not `owner/name`.
-        HubError: when the hub refuses or is out of reach; nothing is then committed.
+        HubError: when the tag exists, or the hub refuses or is out of reach; nothing is then
+            committed.
     """
     source = Path(_resolved(folder))
     if not source.is_dir():
@@ -168,6 +169,8 @@ def push(
     ):
         staged = _stage(model, source, repository, Path(scratch))
         api.create_repo(repository, private=private, exist_ok=True)
+        if tag is not None:
+            _refuse_existing_tag(api, repository, tag)
         if revision is not None:
             api.create_branch(repository, branch=revision, exist_ok=True)
         commit = api.upload_folder(
@@ -179,6 +182,14 @@ def push(
         if tag is not None:
             api.create_tag(repository, tag=tag, revision=commit.oid)
     return str(commit.repo_url)
+
+
+def _refuse_existing_tag(api: HfApi, repository: str, tag: str) -> None:
+    """A tag stays where it is: said before anything is committed."""
+    if tag in (known.name for known in api.list_repo_refs(repository).tags):
+        raise HubError(
+            f"{repository} has a tag {tag} already: choose another name, or delete that tag first"
+        )
 
 
 def _stage(model: SuperResolutionModel, source: Path, repository: str, scratch: Path) -> Path:

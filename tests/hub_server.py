@@ -25,6 +25,7 @@ class Repository:
     private: bool = False
     commits: dict[str, Tree] = field(default_factory=lambda: {"0" * 40: {}})
     refs: dict[str, str] = field(default_factory=lambda: {"main": "0" * 40})
+    tags: set[str] = field(default_factory=set)  # the names of `refs` that do not move
 
     def commit_of(self, revision: str) -> str | None:
         return revision if revision in self.commits else self.refs.get(revision)
@@ -209,7 +210,17 @@ def refer(self: Handler, name: str, **given: str) -> None:
         raise RefusedError(409, "", f"{ref} already exists")
     start = given.get("revision") or asked.get("startingPoint") or "main"
     repository.refs[ref] = repository.commit_of(start) or ""
+    repository.tags |= {asked["tag"]} if "tag" in asked else set()
     self.reply(200, {})
+
+
+def references(self: Handler, name: str) -> None:
+    repository = self.repository(name)
+    found: dict[str, list[dict[str, str]]] = {"branches": [], "tags": [], "converts": []}
+    for ref, sha in repository.refs.items():
+        kind, prefix = ("tags", "tags") if ref in repository.tags else ("branches", "heads")
+        found[kind].append({"name": ref, "ref": f"refs/{prefix}/{ref}", "targetCommit": sha})
+    self.reply(200, found)
 
 
 def revision(self: Handler, name: str, revision: str = "main") -> None:
@@ -251,6 +262,7 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("POST", MODEL + r"/commit/(?P<revision>[^/]+)", commit),
     ("POST", MODEL + r"/branch/(?P<branch>[^/]+)", refer),
     ("POST", MODEL + r"/tag/(?P<revision>[^/]+)", refer),
+    ("GET", MODEL + r"/refs", references),
     ("GET", MODEL, revision),
     ("GET", MODEL + r"/revision/(?P<revision>[^/]+)", revision),
     ("GET", MODEL + r"/tree/(?P<revision>[^/]+)", listing),

@@ -210,6 +210,24 @@ class TestPush:
         push(saved, "me/it")
         assert sorted(head(hub)) == ["README.md", CONFIG, WEIGHTS, "notes.md"]
 
+    def test_a_tag_that_exists_is_refused_before_a_commit(self, hub: Hub, saved: Path):
+        push(saved, "me/it", tag="v1")
+        before = dict(hub.repositories["me/it"].refs)
+        changed(saved)
+        with pytest.raises(HubError, match="has a tag v1 already"):
+            push(saved, "me/it", tag="v1")
+        assert hub.repositories["me/it"].refs == before
+
+    def test_a_hub_without_xet_is_told_with_the_way_round(
+        self, hub: Hub, saved: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """The client's default path: it asks for Xet, and does not go back to HTTP by itself."""
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+        with pytest.raises(HubError, match=r"Xet \(.*404 Not Found.*HF_HUB_DISABLE_XET=1"):
+            push(saved, "me/it")
+        assert any("xet-write-token" in line for line in hub.requests)
+        assert head(hub) == {}
+
     @pytest.mark.parametrize("name", ["me", "a/b/c", "../x", "me/..", ""])
     def test_names_that_are_no_repository(self, name: str, hub: Hub, saved: Path):
         with pytest.raises(ModelError, match="owner/name"):

@@ -50,7 +50,7 @@ def translate_hub_errors(repository: str, revision: str | None = None) -> Iterat
     """
     try:
         yield
-    except RuntimeError as error:  # what the client makes of an upload that fails
+    except RuntimeError as error:  # what the client makes of an upload over HTTP that fails
         if not isinstance(error.__cause__, HTTPError):
             raise
         raise HubError(_advice(error.__cause__, repository, revision)) from error
@@ -79,9 +79,15 @@ def _advice(error: BaseException, repository: str, revision: str | None) -> str:
         return f"{repository} is not in the cache: go online once (HF_HUB_OFFLINE=0) to download it"
     if isinstance(error, HfHubHTTPError):
         return _response_advice(error, hub, repository)
+    cause = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, HTTPError):  # hf_xet raises Python's own errors
+        return (
+            f"{repository} could not be transferred to or from {hub} through Xet ({cause}): check the "
+            "network and try again, or set HF_HUB_DISABLE_XET=1 to use plain HTTP"
+        )
     return (
-        f"the connection to {hub} failed, and no incomplete file of {repository} was kept: check "
-        "the network and try again"
+        f"the connection to {hub} failed ({cause}), and no incomplete file of {repository} was "
+        "kept: check the network and try again"
     )
 
 
