@@ -18,9 +18,10 @@ from pathlib import Path
 import torch
 
 from benchmarks import parser
-from hvae_sr.hub import bundled, load
+from hvae_sr.hub import load
 from hvae_sr.models.edsr import EDSR
 from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.storage.shelf import bundled
 from hvae_sr.training.data import Stack
 from hvae_sr.training.loop import Trainer
 from hvae_sr.training.recipes import PRESETS

@@ -11,7 +11,7 @@ from hvae_sr.version import __version__ as __version__
 if TYPE_CHECKING:
     from hvae_sr.degradations import Degradation, get_degradation, register_degradation
     from hvae_sr.errors import HubError, HvaeSrError, ImageError, ModelError, MovieError
-    from hvae_sr.hub import bundled, list_models, load
+    from hvae_sr.hub import list_models, load
     from hvae_sr.models import (
         BIVA,
         EDSR,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from hvae_sr.models.base import SuperResolutionModel, register_model
     from hvae_sr.models.latent import GenerativeModel
+    from hvae_sr.storage.shelf import bundled
     from hvae_sr.upscaling import UpscaleOptions, UpscaleOutput, Upscaler
 
 _HOMES = {
@@ -56,7 +57,7 @@ _HOMES = {
     "UpscaleOutput": "upscaling",
     "Upscaler": "upscaling",
     "VAE": "models",
-    "bundled": "hub",
+    "bundled": "storage.shelf",
     "get_degradation": "degradations",
     "list_models": "hub",
     "load": "hub",

@@ -9,31 +9,18 @@ from typing import Any
 
 import torch
 from huggingface_hub import HfApi, ModelCard, ModelCardData
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+from huggingface_hub.errors import EntryNotFoundError
 from yaml import YAMLError
 
 from hvae_sr.errors import HubError, ModelError
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import find
-from hvae_sr.storage import cards, client, serialization
+from hvae_sr.storage import cards, client, serialization, shelf
 from hvae_sr.storage.serialization import CONFIG, WEIGHTS
+from hvae_sr.storage.shelf import bundled
 
 TEXT_BYTES = 2**20
 TRAINING_FACTS = {"data": str, "images": int, "minutes": int | float, "hardware": str}
-_PACKAGE = Path(__file__).parent
-# Bundled models that had another name: the old name -> the one to load.
-RENAMED = {"srcnn-cifar10-x4": "study-cnn-cifar10-x4"}
-# In a wheel the shelf lies inside the package, in a checkout beside it.
-_SHELVES = (_PACKAGE / "model_cards", _PACKAGE.parent / "model_cards")
-
-
-def bundled() -> dict[str, Path]:
-    """Names of the models that come with the package -> their folders, sorted by name."""
-    shelf = next((shelf for shelf in _SHELVES if shelf.is_dir()), None)
-    if shelf is None:
-        return {}
-    return {path.parent.name: path.parent for path in sorted(shelf.glob(f"*/{CONFIG}"))}
 
 
 def list_models(
@@ -91,37 +78,9 @@ def load(
             names the file and the key.
         HubError: when a hub refuses, is out of reach, or does not have it.
     """
-    source = _resolved(name_or_path)
-    if not Path(source).is_dir() and not _is_repository(str(source)):
-        raise ModelError(
-            f"{str(name_or_path)!r} is not a bundled model ({', '.join(bundled())}), not a folder, "
-            "and not of the form owner/name"
-        )
     return SuperResolutionModel.from_pretrained(
-        source, revision=revision, map_location=device, token=token
+        name_or_path, revision=revision, map_location=device, token=token
     )
-
-
-def _resolved(name_or_path: str | Path) -> str | Path:
-    """The folder of a bundled model, or what was given.
-
-    Raises:
-        ModelError: for a name that a bundled model had before.
-    """
-    name = str(name_or_path)
-    if name in RENAMED and not Path(name).is_dir():
-        raise ModelError(
-            f"the model {name!r} is called {RENAMED[name]!r} now: load it by that name"
-        )
-    return bundled().get(name, name_or_path)
-
-
-def _is_repository(name: str) -> bool:
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return "/" in name
 
 
 def push(
@@ -156,10 +115,10 @@ def push(
         HubError: when the tag exists, or the hub refuses or is out of reach; nothing is then
             committed.
     """
-    source = Path(_resolved(folder))
+    source = Path(shelf.located(folder))
     if not source.is_dir():
         raise ModelError(f"{str(folder)!r} is neither a bundled model nor a folder")
-    if not _is_repository(repository):
+    if not shelf.is_repository(repository):
         raise ModelError(f"{repository!r} is not of the form owner/name")
     model = SuperResolutionModel.from_pretrained(source)
     api = HfApi(token=token)

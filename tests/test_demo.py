@@ -21,9 +21,9 @@ from PIL import Image
 from hvae_sr import GenerativeModel, __version__, load
 from hvae_sr.demo import catalogue, uncertainty, values
 from hvae_sr.demo.examples import SIDE, photographs
-from hvae_sr.hub import bundled
 from hvae_sr.imaging import pixels
 from hvae_sr.imaging.files import file_record
+from hvae_sr.storage.shelf import bundled
 from hvae_sr.upscaling import UpscaleOptions
 from hvae_sr.upscaling.records import matches_record, records
 

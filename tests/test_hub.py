@@ -171,6 +171,24 @@ class TestRoundTrip:
 
 
 class TestMixin:
+    def test_a_class_opens_a_bundled_model_by_name(self, hub: Hub):
+        model = hvae_sr.HVAE.from_pretrained("photo-hvae-x4", strict=True)
+        assert same_weights(model, hvae_sr.load("photo-hvae-x4"))
+        with pytest.raises(ModelError, match="describes a GuidedCNN, not a HVAE"):
+            hvae_sr.HVAE.from_pretrained("photo-cnn-x4")
+        assert hub.requests == []
+
+    @pytest.mark.parametrize("name", ["photo-hvea-x4", "weights/mine.pth", "a/b.safetensors"])
+    def test_a_name_that_no_repository_has_is_not_asked_for(self, name: str, hub: Hub):
+        for load in (hvae_sr.load, hvae_sr.HVAE.from_pretrained):
+            with pytest.raises(ModelError, match=r"not a bundled model|names a file"):
+                load(name)
+        assert hub.requests == []
+
+    def test_lenient_loading_is_refused(self, saved: Path):
+        with pytest.raises(ModelError, match="strictly"):
+            hvae_sr.HVAE.from_pretrained(saved, strict=False)
+
     def test_a_fresh_model_says_that_nobody_evaluated_it(self, hub: Hub):
         tiny_hvae().push_to_hub("me/it")
         card = head(hub)["README.md"].decode()
@@ -392,7 +410,7 @@ class TestInfo:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
     ):
         tiny_cnn().save_pretrained(tmp_path / "fresh")
-        monkeypatch.setattr("hvae_sr.hub._SHELVES", (tmp_path,))
+        monkeypatch.setattr("hvae_sr.storage.shelf._SHELVES", (tmp_path,))
         code, said, _ = run("list")
         assert code == 0 and "Not evaluated yet: fresh" in said
 

@@ -96,7 +96,7 @@ class TestListOfModels:
     def test_a_damaged_shelf_is_an_error_that_names_the_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("hvae_sr.hub._SHELVES", (tmp_path,))
+        monkeypatch.setattr("hvae_sr.storage.shelf._SHELVES", (tmp_path,))
         Nearest(3).save_pretrained(tmp_path / "mine")
         assert hvae_sr.list_models(scale=3, degradation="area", model_class=Nearest) == ["mine"]
         assert hvae_sr.list_models(model_class=HVAE) == []

@@ -532,7 +532,7 @@ class TestLoad:
         for name in ("b-model", "a-model"):
             tiny_vae().save_pretrained(tmp_path / name)
         (tmp_path / "notes").mkdir()
-        monkeypatch.setattr("hvae_sr.hub._SHELVES", (tmp_path / "nowhere", tmp_path))
+        monkeypatch.setattr("hvae_sr.storage.shelf._SHELVES", (tmp_path / "nowhere", tmp_path))
         assert list(hvae_sr.bundled()) == ["a-model", "b-model"]
         assert isinstance(hvae_sr.load("a-model"), VAE)
         with pytest.raises(ModelError, match="a-model, b-model"):

@@ -23,8 +23,8 @@ Token = Annotated[
 def list_models() -> None:
     """List the bundled models with their scores, as Markdown tables."""
     from hvae_sr.evaluation.tables import bundled_tables
-    from hvae_sr.hub import bundled
     from hvae_sr.storage.cards import RESULTS
+    from hvae_sr.storage.shelf import bundled
 
     print("\n\n".join(bundled_tables()))
     others = [name for name, folder in bundled().items() if not (folder / RESULTS).is_file()]

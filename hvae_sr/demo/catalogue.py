@@ -8,9 +8,10 @@ from PIL import Image
 from hvae_sr.demo import jobs
 from hvae_sr.errors import ModelError
 from hvae_sr.evaluation import results
-from hvae_sr.hub import bundled, load
+from hvae_sr.hub import load
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.storage.shelf import bundled
 
 FIRST = "photo-cnn-x4"  # what menus start with where they have it: cheap, and the best at T = 0
 PHOTOGRAPHS = "photo-"  # what the names of models for photographs begin with

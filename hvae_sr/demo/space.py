@@ -11,7 +11,7 @@ from huggingface_hub import SpaceCardData
 
 import hvae_sr
 from hvae_sr.errors import HvaeSrError
-from hvae_sr.hub import bundled
+from hvae_sr.storage.shelf import bundled
 
 MARK = "Written by `hvae-sr space`."
 KEPT = {".git"}  # what may lie in the folder beside what is written

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from hvae_sr.errors import ModelError
-from hvae_sr.hub import bundled
 from hvae_sr.storage.cards import RESULTS
+from hvae_sr.storage.shelf import bundled
 
 Report = dict[str, Any]  # of one data set
 Results = dict[str, Any]  # a report, or `sets` with one for each data set

@@ -13,7 +13,7 @@ from hvae_sr.atomic import atomic_folder
 from hvae_sr.errors import ModelError
 from hvae_sr.models.construction import Constructed
 from hvae_sr.models.registry import described_by, find
-from hvae_sr.storage import cards, client, serialization
+from hvae_sr.storage import cards, client, serialization, shelf
 
 
 class Pretrained(
@@ -105,29 +105,33 @@ class Pretrained(
         local_files_only: bool = False,
         revision: str | None = None,
         map_location: str | torch.device = "cpu",
+        strict: bool = True,
         **expected: Any,
     ) -> Self:
-        """Load a model from a folder or a hub repository, strictly, in evaluation mode.
+        """Load a bundled model, a folder or a hub repository, strictly, in evaluation mode.
 
         Replaces the mixin's lenient loading: every tensor must be there, fit and be finite, and
         only safetensors are read. The class is the one that `config.json` names.
 
         Args:
-            pretrained_model_name_or_path: a folder, or `owner/name` on a hub.
+            pretrained_model_name_or_path: a bundled name, a folder, or `owner/name` on a hub.
             map_location: device of the loaded weights.
+            strict: only True, which the mixin lets callers say.
             expected: constructor arguments the weights must have been trained with.
 
         Raises:
             ModelError: naming the file and the key that is wrong.
             HubError: when the hub refuses, is out of reach or does not have it.
         """
-        source = Path(pretrained_model_name_or_path)
+        if not strict:
+            raise ModelError("weights are loaded strictly here: leave strict=False out")
+        source = shelf.located(pretrained_model_name_or_path)
 
         def fetch(name: str, revision: str | None) -> Path:
-            if source.is_dir():
+            if isinstance(source, Path):
                 return source / name
             return client.download(
-                str(pretrained_model_name_or_path),
+                source,
                 name,
                 revision=revision,
                 cache_dir=cache_dir,
@@ -152,7 +156,7 @@ class Pretrained(
         version, _ = serialization.format_of(path)
         weights = fetch(serialization.WEIGHTS, commit)
         serialization.load_weights(model, weights, map_location, version)
-        model.name = source.resolve().name if source.is_dir() else str(source)
+        model.name = source.resolve().name if isinstance(source, Path) else source
         model.revision = _revision(path.parent)
         model.folder = path.parent
         return model.eval()

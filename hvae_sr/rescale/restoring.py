@@ -11,7 +11,7 @@ from torch import Tensor
 from hvae_sr.degradations import Degradation
 from hvae_sr.degradations.linear import CONSISTENT
 from hvae_sr.errors import ImageError, ModelError
-from hvae_sr.hub import bundled, load
+from hvae_sr.hub import load
 from hvae_sr.imaging import pixels
 from hvae_sr.imaging.files import ensure_writable, open_image, save_image
 from hvae_sr.imaging.formats import check_target, to_supported_mode
@@ -19,6 +19,7 @@ from hvae_sr.imaging.metadata import read_record
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.rescale.shrinking import degradation_of, padded
 from hvae_sr.rescale.shrunk import Shrunk
+from hvae_sr.storage.shelf import bundled
 from hvae_sr.upscaling.options import UpscaleOptions
 from hvae_sr.upscaling.records import describe
 from hvae_sr.upscaling.upscaler import Upscaler

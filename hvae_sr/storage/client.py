@@ -82,8 +82,8 @@ def _advice(error: BaseException, repository: str, revision: str | None) -> str:
     cause = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, HTTPError):  # hf_xet raises Python's own errors
         return (
-            f"{repository} could not be transferred to or from {hub} through Xet ({cause}): check the "
-            "network and try again, or set HF_HUB_DISABLE_XET=1 to use plain HTTP"
+            f"{repository} could not be transferred to or from {hub} through Xet ({cause}): "
+            "check the network and try again, or set HF_HUB_DISABLE_XET=1 to use plain HTTP"
         )
     return (
         f"the connection to {hub} failed ({cause}), and no incomplete file of {repository} was "
