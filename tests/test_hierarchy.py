@@ -18,6 +18,7 @@ from hvae_sr.nn.noise import Noise
 from hvae_sr.training.recipes import PRESETS
 
 LEVELS = [Level(8, 1, 1, 1), Level(12, 2, 1, 2), Level(8, 0, 1, 1), Level(6, 1, 1, 3)]
+SHAPE = Pyramid(LEVELS, stem=2, reduction=12)
 PLAIN = CellKind("plain")
 
 
@@ -39,7 +40,7 @@ def pair(n: int = 2, height: int = 3, width: int = 2) -> tuple[Tensor, Tensor]:
 @pytest.fixture
 def decoder() -> Decoder:
     groups = [[group(level.width) for _ in range(level.groups)] for level in LEVELS]
-    return Decoder(LEVELS, groups, "shuffle", nn.Identity()).eval()
+    return Decoder(SHAPE, groups, "shuffle", nn.Identity()).eval()
 
 
 class TestPasses:
@@ -80,7 +81,7 @@ class TestPasses:
         network.stem[1] = nn.Identity()
         x = torch.randn(1, 3, 4, 6)
         assert torch.allclose(network(x)[0], nn.functional.avg_pool2d(x, 2), atol=1e-6)
-        down = Decoder(shape.levels, [[], []], "pool", nn.Identity())
+        down = Decoder(shape, [[], []], "pool", nn.Identity())
         with torch.no_grad():
             down.finer[0][2].bias.fill_(0.5)
         h, _ = down(x, {}, LatentSource())

@@ -45,77 +45,13 @@ from torch import Tensor, nn
 
 from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
-from hvae_sr.models.pyramid import pyramid, shown
+from hvae_sr.models.pyramid import pyramid
 from hvae_sr.nn import distributions
 from hvae_sr.nn.distributions import likelihood_head
-from hvae_sr.nn.gated import GatedBlock, GatedStack
+from hvae_sr.nn.gated import GatedGroup as Group
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
-from hvae_sr.nn.layers import (
-    ACTIVATIONS,
-    POSTERIOR_STD,
-    Cell,
-    CellKind,
-    conv3x3,
-    downsample,
-    scaled,
-    space_to_depth,
-    square,
-    start_narrow,
-    upsample,
-)
-from hvae_sr.nn.starts import FromConstant, FromLR
-
-
-@dataclass(frozen=True)
-class Group:
-    """One group z_i, as data: where it stands, and how its networks are built.
-
-    Args:
-        index, level: its resolution.
-        channels: of each of its latents: two (BU, TD), one (z_L), or none.
-        kernel, latent_kernel: sizes of the convolutions of blocks, and of those that give the
-            parameters of distributions.
-        kind: activation and bottleneck of blocks.
-        depth: blocks of the deterministic path, which residual branches are scaled down by.
-    """
-
-    index: int
-    level: Level
-    channels: list[int]
-    kernel: int
-    latent_kernel: int
-    kind: CellKind
-    depth: int
-
-    @property
-    def width(self) -> int:
-        return self.level.width
-
-    @property
-    def rising(self) -> int:
-        """Channels of z_i^BU; 0 where there is none."""
-        return self.channels[0] if len(self.channels) == 2 else 0
-
-    def stack(self, skip: int, latent: int = 0) -> GatedStack:
-        """Blocks with skip connections; the first is handed a draw of `latent` channels, if any."""
-        scale = self.depth**-0.5
-        return GatedStack(
-            self.kind, self.width, self.kernel, self.level.blocks, scale, skip, latent
-        )
-
-    def posterior(self, latent: int) -> Cell:
-        """Features -> parameters of q(z), with small means and deviations at first."""
-        network = self._distribution(latent, POSTERIOR_STD)
-        start_narrow(network.last, latent)
-        return network
-
-    def prior(self, latent: int) -> Cell:
-        """Features -> parameters of p(z), N(0, 1) at first."""
-        return self._distribution(latent, 0)
-
-    def _distribution(self, latent: int, scale: float) -> Cell:
-        conv = square(self.width, 2 * latent, self.latent_kernel, "relu")
-        return Cell(ACTIVATIONS[self.kind.activation](), scaled(conv, scale))
+from hvae_sr.nn.layers import CellKind, downsample, folded, upsample
+from hvae_sr.nn.starts import first_state
 
 
 @dataclass(frozen=True)
@@ -139,7 +75,7 @@ class Ascent(nn.Module):
         if below is not None and below.index != group.index:
             inputs = [latent or below.width, below.width, 2 * below.width]
             self.coarser = nn.ModuleList(
-                downsample(i, o, below.level.factor)
+                downsample(i, o, below.factor)
                 for i, o in zip(inputs, [width, width, 2 * width], strict=True)
             )
             latent = 0
@@ -179,14 +115,14 @@ class Descent(nn.Module):
         self.finer = None  # of what descends, as far as blocks here are skipped to
         if above is not None and above.index != group.index:
             self.finer = nn.ModuleList(
-                upsample(above.width, group.width, group.level.factor)
-                for _ in range(min(above.level.blocks, group.level.blocks))
+                upsample(above.width, group.width, group.factor)
+                for _ in range(min(above.blocks, group.blocks))
             )
         self.prior = None  # of z_L: N(0, I)
         if self.channels:
             if above is not None:
                 self.prior = group.prior(sum(self.channels))
-            self.merge = GatedBlock(group.kind, group.width, group.kernel, group.width)
+            self.merge = group.block(group.width)
             self.posterior = group.posterior(self.channels[-1])
         self.stack = group.stack(group.width, sum(self.channels))
 
@@ -215,9 +151,7 @@ class Descent(nn.Module):
     def _priors(self, d: Tensor) -> list[DiagonalGaussian]:
         """Of each latent of the group, from what is above it."""
         if self.prior is None:
-            n, _, height, width = d.shape
-            shape = (n, sum(self.channels), height, width)
-            return [DiagonalGaussian.standard(torch.zeros(shape, device=d.device))]
+            return [DiagonalGaussian.standard_at(d, sum(self.channels))]
         raw = self.prior(d).split([2 * latent for latent in self.channels], dim=1)
         return [DiagonalGaussian.from_raw(part) for part in raw]
 
@@ -226,23 +160,16 @@ class BIVA(GenerativeModel):
     """p(x | y), or p(x), with bottom-up and top-down latents.
 
     Args:
-        scale: 2, 3 or 4; 1 without an LR input.
-        widths: channels of each level, coarse to fine, see `HVAE`.
         groups: groups z_i of each level, at least one at the coarsest. A group is two latents, but
             the topmost a single z_L; a level without groups has blocks all the same.
         blocks: blocks of each path in a group of each level, at least one.
         latent: channels of a latent: one number, or one for each group, coarse to fine.
-        start: `lr` (features of y start the top-down path) or `constant` (a learned vector).
-        start_blocks: residual cells of the LR encoder.
-        stem: HR pixels per pixel of the finest level, along each side, without an LR input.
         activation: `elu` (the paper's), `silu`, `gelu` or `relu`.
         bottleneck: width over that of a block's middle; 1 in the paper.
         kernels: sizes of the convolutions of blocks at each level; left out, 3.
         latent_kernels: sizes of those that give parameters of distributions; left out, 3.
-        mixtures: logistics per pixel of the likelihood.
-        degradation: name of the degradation the weights are for.
-        lr_prior: config of p(y), see `GenerativeModel`.
-        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
+        scale, widths, start, stem, start_blocks, mixtures, degradation, lr_prior, enlargement:
+            see `HVAE`.
 
     Raises:
         ValueError: for lists of the wrong length, no z_L, a level without blocks or with a kernel
@@ -278,13 +205,8 @@ class BIVA(GenerativeModel):
         ]
         self.reduction = shape.reduction
         self.is_conditional = start == "lr"
-        self.start = (
-            FromLR(widths[0], start_blocks, kind)
-            if self.is_conditional
-            else FromConstant(widths[0])
-        )
-        inputs = (6 if self.is_conditional else 3) * shape.stem**2
-        self.stem = nn.Sequential(space_to_depth(shape.stem), conv3x3(inputs, widths[-1]))
+        self.start = first_state(start, widths[0], start_blocks, kind)
+        self.stem = folded(self.shown_channels, widths[-1], shape.stem)
         rising = hierarchy[::-1]
         self.ascents = nn.ModuleList(map(Ascent, rising, [None, *rising]))
         self.descents = nn.ModuleList(map(Descent, hierarchy, [None, *hierarchy]))
@@ -294,8 +216,8 @@ class BIVA(GenerativeModel):
 
     def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
         """See `GenerativeModel.bottom_up`: both paths as far as nothing has been drawn."""
-        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
-        image = self.stem(shown(hr, start, self.is_conditional))
+        start, image = self.begin_bottom_up(hr, lr)
+        image = self.stem(image)
         found = self.ascents[0](Inferred(image, image))
         return Activations(start, {len(self.levels) - 1: torch.cat([found.b, found.t], dim=1)})
 
@@ -345,7 +267,17 @@ def _hierarchy(
     depth = sum(level.blocks * max(1, level.groups) for level in levels)
     coming = iter([sizes[:1], *[[size, size] for size in sizes[1:]]])
     return [
-        Group(i, level, channels, kernels[i], latent_kernels[i], kind, depth)
+        Group(
+            i,
+            level.factor,
+            level.width,
+            level.blocks,
+            channels,
+            kernels[i],
+            latent_kernels[i],
+            kind,
+            depth,
+        )
         for i, level in enumerate(levels)
         for channels in ([next(coming) for _ in range(level.groups)] or [[]])
     ]

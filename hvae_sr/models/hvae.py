@@ -27,31 +27,30 @@ in the paper.
 """
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth, ModelConfig
-from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
-from hvae_sr.models.pyramid import Pyramid, pyramid, shown
+from hvae_sr.models.latent import Activations, Features, GenerativeModel
+from hvae_sr.models.pyramid import Pyramid, pyramid
 from hvae_sr.nn import distributions
+from hvae_sr.nn.choices import one_of
 from hvae_sr.nn.distributions import likelihood_head
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
 from hvae_sr.nn.layers import (
     CellKind,
     conv1x1,
-    conv3x3,
     downsample,
+    folded,
     pooled,
     repeated,
     residuals,
     scaled,
-    space_to_depth,
     start_narrow,
     upsample,
 )
-from hvae_sr.nn.starts import FromConstant, FromLR
+from hvae_sr.nn.starts import first_state
 
 RESAMPLES = {"shuffle": (upsample, downsample), "pool": (repeated, pooled)}
 SEEN = ("before", "updated")
@@ -63,18 +62,12 @@ class Encoder(nn.Module):
     def __init__(self, shape: Pyramid, inputs: int, kind: CellKind, resample: str):
         super().__init__()
         levels, self.top = shape.levels, shape.top
-        coarser = RESAMPLES[resample][1]
-        self.stem = nn.Sequential(
-            space_to_depth(shape.stem), conv3x3(inputs * shape.stem**2, levels[-1].width)
-        )
+        self.stem = folded(inputs, levels[-1].width, shape.stem)
         self.levels = nn.ModuleList(
             residuals(kind, level.width, level.blocks) if i >= self.top else nn.Sequential()
             for i, level in enumerate(levels)
         )
-        self.coarser = nn.ModuleList(
-            coarser(fine.width, coarse.width, fine.factor) if i >= self.top else nn.Sequential()
-            for i, (coarse, fine) in enumerate(pairwise(levels))
-        )
+        self.coarser = shape.coarser(RESAMPLES[resample][1])
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """(N, inputs, H, W) -> features by the index of the level."""
@@ -137,25 +130,18 @@ class Decoder(nn.Module):
     """The top-down pass, from the coarse state to the fine one, group by group.
 
     Args:
-        levels: coarse to fine.
-        groups: the groups of each level.
+        shape: the resolutions.
+        groups: of each level.
         resample: see `HVAE`.
         finish: what the state passes after the last latent.
     """
 
     def __init__(
-        self,
-        levels: list[Level],
-        groups: list[list[LatentGroup]],
-        resample: str,
-        finish: nn.Module,
+        self, shape: Pyramid, groups: list[list[LatentGroup]], resample: str, finish: nn.Module
     ):
         super().__init__()
-        finer = RESAMPLES[resample][0]
         self.levels = nn.ModuleList(nn.ModuleList(level) for level in groups)
-        self.finer = nn.ModuleList(
-            finer(coarse.width, fine.width, fine.factor) for coarse, fine in pairwise(levels)
-        )
+        self.finer = shape.finer(RESAMPLES[resample][0])
         self.finish = finish
 
     def forward(
@@ -235,35 +221,25 @@ class HVAE(GenerativeModel):
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, base_model, enlargement)
-        if resample not in RESAMPLES:
-            raise ValueError(f"resample must be one of {tuple(RESAMPLES)}, not {resample!r}")
-        if posterior_sees not in SEEN:
-            raise ValueError(f"posterior_sees must be one of {SEEN}, not {posterior_sees!r}")
+        one_of("resample", resample, RESAMPLES)
+        one_of("posterior_sees", posterior_sees, SEEN)
         if base_model is not None and start != "lr":
             raise ValueError("base_model: only a model that starts from the LR image has a base")
         shape = pyramid(scale, start, widths, groups, blocks, stem)
         self.levels, self.reduction = shape.levels, shape.reduction
         self.is_conditional = start == "lr"
         kind = CellKind(cell, activation, bottleneck)
-        self.start = (
-            FromLR(widths[0], start_blocks, kind)
-            if self.is_conditional
-            else FromConstant(widths[0])
-        )
-        self.encoder = Encoder(shape, 6 if self.is_conditional else 3, kind, resample)
-        loudness = projection_scale if projection_scale is not None else shape.groups**-0.5
-        self.decoder = Decoder(
-            shape.levels,
-            [
-                [
-                    LatentGroup(level.width, latent, shape.groups, kind, posterior_sees, loudness)
-                    for _ in range(level.groups)
-                ]
-                for level in shape.levels
-            ],
-            resample,
-            residuals(kind, widths[-1], finish_blocks),
-        )
+        self.start = first_state(start, widths[0], start_blocks, kind)
+        self.encoder = Encoder(shape, self.shown_channels, kind, resample)
+        if projection_scale is None:
+            projection_scale = shape.groups**-0.5
+        of_group = latent, shape.groups, kind, posterior_sees, projection_scale
+        latents = [
+            [LatentGroup(level.width, *of_group) for _ in range(level.groups)]
+            for level in shape.levels
+        ]
+        finish = residuals(kind, widths[-1], finish_blocks)
+        self.decoder = Decoder(shape, latents, resample, finish)
         self.likelihood = distributions.likelihood(likelihood, mixtures=mixtures)
         self.likelihood.has_base = self.is_conditional
         self.head = likelihood_head(widths[-1], self.likelihood, shape.stem)
@@ -282,8 +258,8 @@ class HVAE(GenerativeModel):
 
     def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
         """See `GenerativeModel.bottom_up`."""
-        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
-        return Activations(start, self.encoder(shown(hr, start, self.is_conditional)))
+        start, image = self.begin_bottom_up(hr, lr)
+        return Activations(start, self.encoder(image))
 
     def top_down(
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource

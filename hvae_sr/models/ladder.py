@@ -33,30 +33,29 @@ q = q^, what the merge is compared with; in the paper's VAE a step sees the draw
 it instead of that latent's features.
 """
 
-from itertools import pairwise, repeat
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
 
 from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
-from hvae_sr.models.pyramid import Pyramid, pyramid, shown
+from hvae_sr.models.pyramid import Pyramid, pyramid
+from hvae_sr.nn.choices import one_of
 from hvae_sr.nn.distributions import MixtureOfLogistics, likelihood_head
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
 from hvae_sr.nn.layers import (
     Cell,
     CellKind,
-    Residual,
     conv1x1,
-    conv3x3,
     downsample,
+    folded,
+    residuals,
     scaled,
-    space_to_depth,
     start_narrow,
     upsample,
-    within,
 )
-from hvae_sr.nn.starts import FromConstant, FromLR
+from hvae_sr.nn.starts import first_state
 
 MERGES = ("precision", "bottom_up")
 
@@ -69,12 +68,6 @@ def precision_weighted(rising: DiagonalGaussian, prior: DiagonalGaussian) -> Dia
     return DiagonalGaussian(mean, variance.sqrt())
 
 
-def cells(kind: CellKind, width: int, count: int, depth: int) -> nn.Sequential:
-    """Residual cells, `count` of the `depth` that their signal passes."""
-    within("blocks", count)
-    return nn.Sequential(*[Residual(kind, width, depth) for _ in range(count)])
-
-
 def gaussian(kind: CellKind, width: int, latent: int) -> Cell:
     """What is linear in features, but for their activation: mean and raw standard deviation."""
     return CellKind("single", kind.activation)(width, width, 2 * latent)
@@ -85,7 +78,7 @@ class Step(nn.Module):
 
     def __init__(self, kind: CellKind, level: Level, latent: int, depth: int):
         super().__init__()
-        self.cells = cells(kind, level.width, level.blocks, depth)
+        self.cells = residuals(kind, level.width, level.blocks, depth)
         self.rising = gaussian(kind, level.width, latent)
         start_narrow(self.rising.last, latent)
 
@@ -108,21 +101,16 @@ class Encoder(nn.Module):
         super().__init__()
         levels, self.top = shape.levels, shape.top
         depth = sum(max(1, level.groups) * level.blocks for level in levels[self.top :])
-        self.stem = nn.Sequential(
-            space_to_depth(shape.stem), conv3x3(inputs * shape.stem**2, levels[-1].width)
-        )
+        self.stem = folded(inputs, levels[-1].width, shape.stem)
         self.cells = nn.ModuleList(
-            cells(kind, level.width, passing(shape, index), depth)
+            residuals(kind, level.width, shape.passed(index), depth)
             for index, level in enumerate(levels)
         )
         self.steps = nn.ModuleList(
             nn.ModuleList(Step(kind, level, latent, depth) for _ in range(level.groups))
             for level in levels
         )
-        self.coarser = nn.ModuleList(
-            downsample(fine.width, coarse.width, fine.factor) if i >= self.top else nn.Sequential()
-            for i, (coarse, fine) in enumerate(pairwise(levels))
-        )
+        self.coarser = shape.coarser(downsample)
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """Image (N, inputs, H, W) -> q^ by the index of the level, (N, groups * 2 latent, h, w).
@@ -145,12 +133,6 @@ class Encoder(nn.Module):
         return found
 
 
-def passing(shape: Pyramid, index: int) -> int:
-    """Cells of a level that both passes go through without meeting a latent."""
-    level = shape.levels[index]
-    return 0 if level.groups or index < shape.top else level.blocks
-
-
 class LatentVariable(nn.Module):
     """One z_i: p(z_i | z_{i+1}, y), the merge of q^ with it, and what z_i tells the one below.
 
@@ -167,7 +149,7 @@ class LatentVariable(nn.Module):
         if self.prior is not None:
             scaled(self.prior.last, 0)
         self.project = conv1x1(latent, level.width)
-        self.cells = cells(kind, level.width, level.blocks, level.blocks)
+        self.cells = residuals(kind, level.width, level.blocks)
 
     def forward(
         self, h: Tensor, y: Tensor, raw: Tensor | None, source: LatentSource, level: int
@@ -179,9 +161,7 @@ class LatentVariable(nn.Module):
         if self.prior is not None:
             prior = DiagonalGaussian.from_raw(self.prior(h))
         else:
-            prior = DiagonalGaussian.standard(
-                h.new_zeros(len(h), self.latent, *h.shape[2:]).float()
-            )
+            prior = DiagonalGaussian.standard_at(h, self.latent)
         posterior = None
         if raw is not None:
             posterior = DiagonalGaussian.from_raw(raw)
@@ -204,8 +184,7 @@ class Decoder(nn.Module):
         super().__init__()
         levels, first = shape.levels, (shape.top, 0)
         self.cells = nn.ModuleList(
-            cells(kind, level.width, passing(shape, index), level.blocks)
-            for index, level in enumerate(levels)
+            residuals(kind, level.width, shape.passed(index)) for index, level in enumerate(levels)
         )
         self.latents = nn.ModuleList(
             nn.ModuleList(
@@ -216,9 +195,7 @@ class Decoder(nn.Module):
             )
             for index, level in enumerate(levels)
         )
-        self.finer = nn.ModuleList(
-            upsample(coarse.width, fine.width, fine.factor) for coarse, fine in pairwise(levels)
-        )
+        self.finer = shape.finer(upsample)
 
     def forward(
         self, y: Tensor, rising: dict[int, Tensor], source: LatentSource
@@ -243,21 +220,12 @@ class LadderVAE(GenerativeModel):
     With `start="constant"` the same class models images without an LR input: p(x), as the paper.
 
     Args:
-        scale: 2, 3 or 4; 1 without an LR input.
-        widths: channels of each level, coarse to fine. Levels start at LR resolution and double;
-            what is missing to HR is folded into channels (space to depth).
         groups: latents of each level.
         blocks: residual cells between two latents of a level, on the way up and on the way down.
-        latent: channels of each latent.
-        start: `lr` (priors hear features of y) or `constant` (a learned vector).
-        start_blocks: residual cells of the LR encoder.
         merge: `precision`, or `bottom_up`: q(z_i | x) = q^, what the merge is compared with.
-        cell: see `hvae_sr.nn.layers.CellKind`.
-        activation: `silu`, `gelu` or `relu`.
-        mixtures: logistics per pixel of the likelihood.
-        degradation: name of the degradation the weights are for.
-        lr_prior: config of p(y), see `GenerativeModel`.
-        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
+        scale, widths, latent, start, start_blocks, mixtures, degradation, lr_prior, enlargement:
+            see `HVAE`.
+        cell, activation: see `hvae_sr.nn.layers.CellKind`.
 
     Raises:
         ValueError: for lists of different lengths, more levels than the scale has steps, latents
@@ -282,30 +250,24 @@ class LadderVAE(GenerativeModel):
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
-        if merge not in MERGES:
-            raise ValueError(f"merge must be one of {MERGES}, not {merge!r}")
+        one_of("merge", merge, MERGES)
         shape = pyramid(scale, start, widths, groups, blocks)
         if any(level.groups and not level.blocks for level in shape.levels):
             raise ValueError("blocks: a level with latents needs at least one")
         self.levels, self.reduction = shape.levels, shape.reduction
         self.is_conditional = start == "lr"
         kind = CellKind(cell, activation)
-        self.start = (
-            FromLR(widths[0], start_blocks, kind)
-            if self.is_conditional
-            else FromConstant(widths[0])
-        )
-        self.encoder = Encoder(shape, 6 if self.is_conditional else 3, latent, kind)
-        merged, learned = merge == "precision", self.is_conditional
-        self.decoder = Decoder(shape, latent, kind, merged, learned)
+        self.start = first_state(start, widths[0], start_blocks, kind)
+        self.encoder = Encoder(shape, self.shown_channels, latent, kind)
+        self.decoder = Decoder(shape, latent, kind, merge == "precision", self.is_conditional)
         self.likelihood = MixtureOfLogistics(mixtures)
         self.likelihood.has_base = self.is_conditional
         self.head = likelihood_head(widths[-1], self.likelihood, shape.stem)
 
     def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
         """See `GenerativeModel.bottom_up`: q^ of every latent, see `Encoder.forward`."""
-        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
-        return Activations(start, self.encoder(shown(hr, start, self.is_conditional)))
+        start, image = self.begin_bottom_up(hr, lr)
+        return Activations(start, self.encoder(image))
 
     def top_down(
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource

@@ -44,28 +44,14 @@ from torch import Tensor, nn
 
 from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
-from hvae_sr.models.pyramid import Pyramid, pyramid, shown
+from hvae_sr.models.pyramid import Pyramid, pyramid
 from hvae_sr.nn.distributions import MixtureOfLogistics, bits_per_dim, likelihood_head
-from hvae_sr.nn.excited import Cells
+from hvae_sr.nn.excited import Cells, combiner
 from hvae_sr.nn.flows import Flow, FlowedGaussian
-from hvae_sr.nn.latents import (
-    STD_FLOOR,
-    DiagonalGaussian,
-    LatentSample,
-    LatentSource,
-    Posterior,
-    softplus,
-)
-from hvae_sr.nn.layers import (
-    CellKind,
-    conv1x1,
-    conv3x3,
-    scaled,
-    space_to_depth,
-    start_narrow,
-)
+from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource, Posterior
+from hvae_sr.nn.layers import CellKind, conv1x1, conv3x3, folded, scaled, start_narrow
 from hvae_sr.nn.spectral import SpectralNorms
-from hvae_sr.nn.starts import FromConstant, FromLR
+from hvae_sr.nn.starts import first_state
 
 LEAST = 0.01  # nats that every latent counts as spending when rates are balanced
 
@@ -73,20 +59,15 @@ LEAST = 0.01  # nats that every latent counts as spending when rates are balance
 class Encoder(nn.Module):
     """The deterministic pass over the HR image: features of another depth for every latent.
 
-    Args:
-        shape: the resolutions; `blocks` cells lead to each latent of a level, and through a level
-            without latents.
-        inputs: channels of the image handed in.
-        cells: that it consists of.
+    `blocks` cells lead to each latent of a level, and through a level without latents; `inputs`
+    are the channels of the image handed in.
     """
 
     def __init__(self, shape: Pyramid, inputs: int, cells: Cells):
         super().__init__()
         levels, self.top = shape.levels, shape.top
         self.groups = [level.groups for level in levels]
-        self.stem = nn.Sequential(
-            space_to_depth(shape.stem), conv3x3(inputs * shape.stem**2, levels[-1].width)
-        )
+        self.stem = folded(inputs, levels[-1].width, shape.stem)
         self.levels = nn.ModuleList(
             nn.ModuleList(
                 cells.of_encoder(level.width, level.blocks)
@@ -94,12 +75,7 @@ class Encoder(nn.Module):
             )
             for index, level in enumerate(levels)
         )
-        self.coarser = nn.ModuleList(
-            cells.encoder(fine.width, coarse.width, fine.factor)
-            if index >= self.top
-            else nn.Sequential()
-            for index, (coarse, fine) in enumerate(pairwise(levels))
-        )
+        self.coarser = shape.coarser(cells.encoder)
         width = levels[self.top].width
         self.deepest = nn.Sequential(nn.ELU(), conv1x1(width, width, "relu"), nn.ELU())
 
@@ -124,9 +100,8 @@ class LatentGroup(nn.Module):
     """One latent variable of the top-down pass, after the cells that lead to it.
 
     Args:
-        level: of the state.
+        level, cells: of the state, and on it.
         latent: channels of z.
-        cells: that it consists of.
         flows: pairs of IAF cells of the posterior.
         first: of a hierarchy that starts from a constant: p = N(0, I), and no state to hear.
     """
@@ -143,10 +118,7 @@ class LatentGroup(nn.Module):
         start_narrow(self.posterior, latent)
         if flows:
             self.flow = Flow(latent, flows)
-        self.decoder_combiner = conv1x1(width + latent, width)
-        with torch.no_grad():
-            self.decoder_combiner.weight[:, :width] = torch.eye(width)[..., None, None]
-            self.decoder_combiner.weight[:, width:] = conv1x1(latent, width).weight
+        self.decoder_combiner = combiner(width, latent)
 
     def forward(
         self, s: Tensor, features: Tensor | None, source: LatentSource, level: int
@@ -154,24 +126,19 @@ class LatentGroup(nn.Module):
         """State (N, width, H, W) and features of x, if any -> the next state, and the draw of z."""
         if self.cells is not None:
             s = self.cells(s)
-        prior = self._prior(s)
+        if self.prior is not None:
+            prior = DiagonalGaussian.from_raw(self.prior(s))
+        else:
+            prior = DiagonalGaussian.standard_at(s, self.latent)
         posterior = self._posterior(s, features, prior) if features is not None else None
         draw = source.draw(prior, posterior, level)
         return self.decoder_combiner(torch.cat([s, draw.z.to(s.dtype)], dim=1)), draw
-
-    def _prior(self, s: Tensor) -> DiagonalGaussian:
-        if self.prior is not None:
-            return DiagonalGaussian.from_raw(self.prior(s))
-        n, _, height, width = s.shape
-        return DiagonalGaussian.standard(s.new_zeros(n, self.latent, height, width).float())
 
     def _posterior(self, s: Tensor, features: Tensor, prior: DiagonalGaussian) -> Posterior:
         """The prior, moved by what the features and the state say: it follows the prior."""
         if self.encoder_combiner is not None:
             features = features + self.encoder_combiner(s)
-        delta_mean, raw_std = self.posterior(features).float().chunk(2, dim=1)
-        delta_std = (softplus(raw_std) + STD_FLOOR) / (1 + STD_FLOOR)  # exactly 1 at 0
-        posterior = DiagonalGaussian(prior.mean + delta_mean, prior.std * delta_std)
+        posterior = prior.moved(self.posterior(features))
         return FlowedGaussian(posterior, self.flow) if self.flow is not None else posterior
 
 
@@ -237,17 +204,10 @@ class NVAE(GenerativeModel):
     With `scale=1, start="constant"` the same class models images without an LR input: p(x).
 
     Args:
-        scale: 2, 3 or 4; 1 without an LR input.
-        widths: channels of each level, coarse to fine. Levels start at LR resolution and double;
-            what is missing to HR is folded into channels (space to depth).
         groups: latents of each level, at least one in all. The paper's CIFAR-10 model has them at
             one level; finer levels without any are its pre- and post-processing.
         blocks: cells before each latent of a level, in encoder and decoder alike, or of a level
             without latents.
-        latent: channels of each latent.
-        start: `lr` (features of y start the top-down state) or `constant` (a learned vector).
-        stem: HR pixels per pixel of the finest level, where it starts from a constant.
-        start_blocks: residual cells of the LR encoder.
         finish_blocks: cells after the last level, which give the last latent's noise a shape
             where no finer level does.
         expansion: channels of a decoder cell's middle, for each that goes in; 6 in the paper, half
@@ -258,10 +218,8 @@ class NVAE(GenerativeModel):
         spectral_weight: lambda of the spectral regularisation, in nats per image as in the paper;
             0 leaves it out.
         spectral_start: lambda where beta is 0; left out (or 0), `spectral_weight` holds throughout.
-        mixtures: logistics per pixel of the likelihood.
-        degradation: name of the degradation the weights are for.
-        lr_prior: config of p(y), see `GenerativeModel`.
-        enlargement: interpolation of the LR image, see `hvae_sr.nn.resize.enlarge`.
+        scale, widths, latent, start, stem, start_blocks, mixtures, degradation, lr_prior,
+            enlargement: see `HVAE`.
 
     Raises:
         ValueError: for lists of different lengths, more levels than the scale has steps, no
@@ -295,13 +253,9 @@ class NVAE(GenerativeModel):
             raise ValueError("groups: NVAE needs at least one latent")
         self.levels, self.reduction = shape.levels, shape.reduction
         self.is_conditional = start == "lr"
-        self.start = (
-            FromLR(widths[0], start_blocks, CellKind("plain"))
-            if self.is_conditional
-            else FromConstant(widths[0])
-        )
+        self.start = first_state(start, widths[0], start_blocks, CellKind("plain"))
         cells = Cells(expansion, cell_scale)
-        self.encoder = Encoder(shape, 6 if self.is_conditional else 3, cells)
+        self.encoder = Encoder(shape, self.shown_channels, cells)
         self.decoder = Decoder(shape, latent, cells, flows, finish_blocks, not self.is_conditional)
         self.likelihood = MixtureOfLogistics(mixtures)
         self.likelihood.has_base = self.is_conditional
@@ -315,8 +269,8 @@ class NVAE(GenerativeModel):
 
     def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
         """See `GenerativeModel.bottom_up`."""
-        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
-        return Activations(start, self.encoder(shown(hr, start, self.is_conditional)))
+        start, image = self.begin_bottom_up(hr, lr)
+        return Activations(start, self.encoder(image))
 
     def top_down(
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource

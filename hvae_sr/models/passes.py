@@ -138,6 +138,24 @@ class LatentVariableModel(SuperResolutionModel, registered=False):
             base = enlarge(lr, self.scale, self.enlargement)
         return Start(self.start(lr, (len(lr), lr.shape[-2], lr.shape[-1])), 2 * base - 1)
 
+    @property
+    def shown_channels(self) -> int:
+        """Channels of what an encoder is shown, see `begin_bottom_up`."""
+        return 6 if self.is_conditional else 3
+
+    def begin_bottom_up(self, hr: Tensor, lr: Tensor | None) -> tuple[Start, Tensor]:
+        """Where the top-down pass is to start, and what an encoder is shown of the images.
+
+        Args:
+            hr, lr: see `bottom_up`.
+
+        Returns:
+            The start, and x in [-1, 1], (N, 3, H, W); a conditional model's encoder is shown x
+            beside its difference from the base image, (N, 6, H, W).
+        """
+        start, x = self.start_from(lr, (len(hr), hr.shape[-2], hr.shape[-1])), 2 * hr - 1
+        return start, torch.cat([x, x - start.base], dim=1) if self.is_conditional else x
+
     def begin(
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource
     ) -> tuple[Start, dict[int, Tensor]]:

@@ -1,18 +1,30 @@
-"""The resolutions of a hierarchy, and what its encoder is shown.
+"""The resolutions of a hierarchy, and the networks that only join them.
 
 Levels are counted coarse to fine. A conditional hierarchy starts at LR resolution and doubles; what
 is missing to HR is folded into channels (space to depth). An unconditional one may start coarser.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
-import torch
-from torch import Tensor
+from torch import nn
 
 from hvae_sr.models.base import factors
-from hvae_sr.models.latent import Level, Start
+from hvae_sr.models.latent import Level
+from hvae_sr.nn.layers import (
+    CellKind,
+    conv1x1,
+    downsample,
+    folded,
+    residuals,
+    start_narrow,
+    upsample,
+)
 from hvae_sr.nn.starts import checked_start
+
+Join = Callable[[int, int, int], nn.Module]  # of input and output channels, and a factor
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,24 @@ class Pyramid:
     def groups(self) -> int:
         """Latents of the whole hierarchy, at least 1."""
         return max(1, sum(level.groups for level in self.levels))
+
+    def passed(self, index: int) -> int:
+        """Cells of a level that a pass over the HR image goes through without meeting a latent."""
+        level = self.levels[index]
+        return 0 if level.groups or index < self.top else level.blocks
+
+    def finer(self, join: Join) -> nn.ModuleList:
+        """What leads from each level to the next finer one, coarse to fine."""
+        return nn.ModuleList(
+            join(coarse.width, fine.width, fine.factor) for coarse, fine in pairwise(self.levels)
+        )
+
+    def coarser(self, join: Join) -> nn.ModuleList:
+        """What leads back, in the same order, as far up as anything sees the HR image."""
+        return nn.ModuleList(
+            join(fine.width, coarse.width, fine.factor) if i >= self.top else nn.Sequential()
+            for i, (coarse, fine) in enumerate(pairwise(self.levels))
+        )
 
 
 def pyramid(
@@ -99,10 +129,26 @@ def doubling(reduction: int, widths: list[int], blocks: list[int]) -> Pyramid:
     return Pyramid(levels, reduction // finest, reduction)
 
 
-def shown(hr: Tensor, start: Start, conditional: bool) -> Tensor:
-    """What an encoder is shown of HR images (N, 3, H, W) in [0, 1]: values in [-1, 1].
+def to_latent(inputs: int, shape: Pyramid, kind: CellKind, latent: int) -> nn.Sequential:
+    """q of one latent at the coarsest level, residual cells at each level on the way there.
 
-    Of a conditional model: the image, and its difference from the base image, (N, 6, H, W).
+    (N, inputs, H, W) -> means and raw deviations (N, 2 * latent, h, w).
     """
-    x = 2 * hr - 1
-    return torch.cat([x, x - start.base], dim=1) if conditional else x
+    coarsest, finest = shape.levels[0], shape.levels[-1]
+    layers: list[nn.Module] = [*folded(inputs, finest.width, shape.stem)]
+    for coarse, fine in reversed(list(pairwise(shape.levels))):
+        layers.append(residuals(kind, fine.width, fine.blocks))
+        layers.append(downsample(fine.width, coarse.width, 2))
+    last = kind(coarsest.width, coarsest.width, 2 * latent)
+    start_narrow(last.last, latent)
+    return nn.Sequential(*layers, residuals(kind, coarsest.width, coarsest.blocks), last)
+
+
+def from_latent(latent: int, shape: Pyramid, kind: CellKind) -> nn.Sequential:
+    """The way back: a latent (N, latent, h, w) -> features at the finest level."""
+    coarsest, finest = shape.levels[0], shape.levels[-1]
+    layers: list[nn.Module] = [conv1x1(latent, coarsest.width)]
+    for coarse, fine in pairwise(shape.levels):
+        layers.append(residuals(kind, coarse.width, coarse.blocks))
+        layers.append(upsample(coarse.width, fine.width, 2))
+    return nn.Sequential(*layers, residuals(kind, finest.width, finest.blocks))

@@ -26,7 +26,6 @@ may be 3 or 4 too, and y made by any degradation.
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -34,50 +33,14 @@ from torch import Tensor, nn
 
 from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth
 from hvae_sr.models.latent import ELBO, Activations, Features, GenerativeModel, Start
-from hvae_sr.models.pyramid import Pyramid, doubling, shown
+from hvae_sr.models.pyramid import doubling, from_latent, to_latent
 from hvae_sr.nn import distributions
 from hvae_sr.nn.coupling import RealNVP
 from hvae_sr.nn.distributions import likelihood_head
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
-from hvae_sr.nn.layers import (
-    CellKind,
-    conv1x1,
-    conv3x3,
-    downsample,
-    resampled,
-    residuals,
-    scaled,
-    space_to_depth,
-    start_narrow,
-    upsample,
-)
+from hvae_sr.nn.layers import CellKind, resampled, residuals, scaled
 from hvae_sr.nn.resize import quantise
 from hvae_sr.nn.starts import FromLR
-
-
-def inference(inputs: int, shape: Pyramid, kind: CellKind, latent: int) -> nn.Sequential:
-    """q: (N, inputs, H, W) -> means and raw deviations of the latent, (N, 2 * latent, h, w)."""
-    coarsest, finest = shape.levels[0], shape.levels[-1]
-    layers: list[nn.Module] = [
-        space_to_depth(shape.stem),
-        conv3x3(inputs * shape.stem**2, finest.width),
-    ]
-    for coarse, fine in reversed(list(pairwise(shape.levels))):
-        layers.append(residuals(kind, fine.width, fine.blocks))
-        layers.append(downsample(fine.width, coarse.width, 2))
-    last = kind(coarsest.width, coarsest.width, 2 * latent)
-    start_narrow(last.last, latent)
-    return nn.Sequential(*layers, residuals(kind, coarsest.width, coarsest.blocks), last)
-
-
-def decoder(latent: int, shape: Pyramid, kind: CellKind) -> nn.Sequential:
-    """A latent (N, latent, h, w) -> features at the finest level."""
-    coarsest, finest = shape.levels[0], shape.levels[-1]
-    layers: list[nn.Module] = [conv1x1(latent, coarsest.width)]
-    for coarse, fine in pairwise(shape.levels):
-        layers.append(residuals(kind, coarse.width, coarse.blocks))
-        layers.append(upsample(coarse.width, fine.width, 2))
-    return nn.Sequential(*layers, residuals(kind, finest.width, finest.blocks))
 
 
 class FlowPriorVAE(GenerativeModel):
@@ -104,8 +67,8 @@ class FlowPriorVAE(GenerativeModel):
         shape, kind = doubling(reduction, widths, blocks), CellKind(cell)
         self.levels, self.reduction = shape.levels, reduction
         self.prior = RealNVP(latent, couplings, coupling_width, coupling_blocks, kind)
-        self.encoder = inference(3, shape, kind, latent)
-        self.decoder = decoder(latent, shape, kind)
+        self.encoder = to_latent(3, shape, kind, latent)
+        self.decoder = from_latent(latent, shape, kind)
         self.likelihood = distributions.MixtureOfLogistics(mixtures)
         self.likelihood.has_base = False
         self.head = likelihood_head(widths[-1], self.likelihood, shape.stem)
@@ -205,13 +168,13 @@ class SRVAE(GenerativeModel):
         coarsest = replace(shape.levels[0], factor=self.reduction // z_reduction)
         self.levels = [coarsest, *shape.levels[1:]]
         self.start = FromLR(start_width, start_blocks, kind)
-        self.encoder = inference(6, shape, kind, latent)
+        self.encoder = to_latent(6, shape, kind, latent)
         self.y_to_z = resampled(start_width, widths[0], scale, z_reduction)
         self.u_to_z = resampled(latent, widths[0], scale * u_reduction, z_reduction)
         last = kind(widths[0], widths[0], 2 * latent)
         scaled(last.last, 0)
         self.prior = nn.Sequential(residuals(kind, widths[0], prior_blocks), last)
-        self.decoder = decoder(latent, shape, kind)
+        self.decoder = from_latent(latent, shape, kind)
         self.y_to_x = resampled(start_width, widths[-1], scale, shape.stem)
         self.finish = residuals(kind, widths[-1], finish_blocks)
         self.likelihood = distributions.MixtureOfLogistics(mixtures)
@@ -225,9 +188,8 @@ class SRVAE(GenerativeModel):
     def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
         """q(z | x, y) and, in `of_lr`, q(u | y)."""
         assert lr is not None
-        start = self.start_from(lr, None)
-        raw = self.encoder(shown(hr, start, True))
-        return Activations(start, {0: raw}, self.lr_prior.bottom_up(lr))
+        start, image = self.begin_bottom_up(hr, lr)
+        return Activations(start, {0: self.encoder(image)}, self.lr_prior.bottom_up(lr))
 
     def top_down(
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource

@@ -16,20 +16,19 @@ from torch import Tensor, nn
 
 from hvae_sr.models.arguments import Channels, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
-from hvae_sr.models.pyramid import shown
 from hvae_sr.nn import distributions
+from hvae_sr.nn.choices import one_of
 from hvae_sr.nn.distributions import likelihood_head
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
 from hvae_sr.nn.layers import (
     CellKind,
     conv1x1,
-    conv3x3,
+    folded,
     residuals,
     scaled,
-    space_to_depth,
     start_narrow,
 )
-from hvae_sr.nn.starts import FromConstant, FromLR, checked_start
+from hvae_sr.nn.starts import checked_start, first_state
 
 PRIORS = ("learned", "standard")
 
@@ -77,17 +76,14 @@ class VAE(GenerativeModel):
         enlargement: str = "bicubic",
     ):
         super().__init__(scale, degradation, lr_prior, enlargement=enlargement)
-        if prior not in PRIORS:
-            raise ValueError(f"prior must be one of {PRIORS}, not {prior!r}")
+        one_of("prior", prior, PRIORS)
         self.is_conditional = checked_start(start, scale) == "lr"
         self.levels, self.reduction = [Level(width, 1, blocks, 1)], scale
         self.latent = latent
         kind = CellKind(cell, activation)
-        self.start = FromLR(width, blocks, kind) if self.is_conditional else FromConstant(width)
-        inputs = 6 if self.is_conditional else 3
+        self.start = first_state(start, width, blocks, kind)
         self.encoder = nn.Sequential(
-            space_to_depth(scale),
-            conv3x3(inputs * scale**2, width),
+            *folded(self.shown_channels, width, scale),
             residuals(kind, width, blocks),
         )
         self.posterior = kind(2 * width, width, 2 * latent)
@@ -104,8 +100,8 @@ class VAE(GenerativeModel):
 
     def bottom_up(self, hr: Tensor, lr: Tensor | None = None) -> Activations:
         """Features of x, and of its difference from the base image where there is one."""
-        start = self.start_from(lr, (hr.shape[0], hr.shape[-2], hr.shape[-1]))
-        return Activations(start, {0: self.encoder(shown(hr, start, self.is_conditional))})
+        start, image = self.begin_bottom_up(hr, lr)
+        return Activations(start, {0: self.encoder(image)})
 
     def top_down(
         self, lr: Tensor | None, activations: Activations | None, source: LatentSource
@@ -125,8 +121,6 @@ class VAE(GenerativeModel):
     def _prior(self, h: Tensor) -> tuple[DiagonalGaussian, Tensor]:
         """p(z | y), and the state that its network has updated."""
         if self.prior is None:
-            n, _, height, width = h.shape
-            zeros = torch.zeros(n, self.latent, height, width, device=h.device)
-            return DiagonalGaussian.standard(zeros), h
+            return DiagonalGaussian.standard_at(h, self.latent), h
         raw, update = self.prior(h).split([2 * self.latent, h.shape[1]], dim=1)
         return DiagonalGaussian.from_raw(raw), h + update

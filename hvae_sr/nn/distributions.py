@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hvae_sr.nn.choices import one_of
 from hvae_sr.nn.latents import DiagonalGaussian
 from hvae_sr.nn.layers import depth_to_space
 from hvae_sr.nn.noise import Noise
@@ -299,6 +300,4 @@ def likelihood(
         "gaussian": Gaussian,
         "fixed_gaussian": lambda: FixedGaussian(sigma, squash),
     }
-    if name not in known:
-        raise ValueError(f"likelihood must be one of {tuple(known)}, not {name!r}")
-    return known[name]()
+    return known[one_of("likelihood", name, known)]()

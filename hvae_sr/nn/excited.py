@@ -52,6 +52,15 @@ class Depthwise5x5(BorderConv2d):
         return super().forward(input.contiguous(memory_format=torch.channels_last))
 
 
+def combiner(width: int, latent: int) -> nn.Conv2d:
+    """[s, z] -> the next state: at first s plus a projection of z, (N, width + latent, H, W)."""
+    conv = conv1x1(width + latent, width)
+    with torch.no_grad():
+        conv.weight[:, :width] = torch.eye(width)[..., None, None]
+        conv.weight[:, width:] = conv1x1(latent, width).weight
+    return conv
+
+
 class ResidualCell(nn.Module):
     """skip(x) + scale SE(body(x))."""
 

@@ -1,11 +1,21 @@
 """Gated residual blocks with skip connections into their middle (BIVA, Maaløe et al. 2019)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from hvae_sr.nn.layers import ACTIVATIONS, CellKind, conv1x1, scaled, square
+from hvae_sr.nn.layers import (
+    ACTIVATIONS,
+    POSTERIOR_STD,
+    Cell,
+    CellKind,
+    conv1x1,
+    scaled,
+    square,
+    start_narrow,
+)
 
 
 class GatedBlock(nn.Module):
@@ -84,3 +94,58 @@ class GatedStack(nn.Module):
             x = block(x, skips[max(place, -len(skips))] if skips else None)
             found.append(x)
         return found
+
+
+@dataclass(frozen=True)
+class GatedGroup:
+    """One group z_i of latents, as data: where it stands, and how its networks are built.
+
+    Args:
+        index: of its level, coarse to fine.
+        factor: how many times finer than the level above, along each side.
+        width: channels of features.
+        blocks: of each stack.
+        channels: of each of its latents: two (bottom-up, top-down), one (the topmost), or none.
+        kernel, latent_kernel: sizes of the convolutions of blocks, and of those that give the
+            parameters of distributions.
+        kind: activation and bottleneck of blocks.
+        depth: blocks that a signal passes in all, which residual branches are scaled down by.
+    """
+
+    index: int
+    factor: int
+    width: int
+    blocks: int
+    channels: list[int]
+    kernel: int
+    latent_kernel: int
+    kind: CellKind
+    depth: int
+
+    @property
+    def rising(self) -> int:
+        """Channels of the bottom-up latent; 0 where there is none."""
+        return self.channels[0] if len(self.channels) == 2 else 0
+
+    def block(self, skip: int) -> GatedBlock:
+        """One block, with a skip connection of `skip` channels."""
+        return GatedBlock(self.kind, self.width, self.kernel, skip)
+
+    def stack(self, skip: int, latent: int = 0) -> GatedStack:
+        """Blocks with skip connections; the first is handed a draw of `latent` channels, if any."""
+        scale = self.depth**-0.5
+        return GatedStack(self.kind, self.width, self.kernel, self.blocks, scale, skip, latent)
+
+    def posterior(self, latent: int) -> Cell:
+        """Features -> parameters of q(z), with small means and deviations at first."""
+        network = self._distribution(latent, POSTERIOR_STD)
+        start_narrow(network.last, latent)
+        return network
+
+    def prior(self, latent: int) -> Cell:
+        """Features -> parameters of p(z), N(0, 1) at first."""
+        return self._distribution(latent, 0)
+
+    def _distribution(self, latent: int, scale: float) -> Cell:
+        conv = square(self.width, 2 * latent, self.latent_kernel, "relu")
+        return Cell(ACTIVATIONS[self.kind.activation](), scaled(conv, scale))

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hvae_sr.nn.choices import one_of
 from hvae_sr.nn.noise import Noise
 
 STD_FLOOR = 1e-3
@@ -39,6 +40,21 @@ class DiagonalGaussian:
     @classmethod
     def standard(cls, like: Tensor) -> "DiagonalGaussian":
         return cls(torch.zeros_like(like), torch.ones_like(like))
+
+    @classmethod
+    def standard_at(cls, state: Tensor, latent: int) -> "DiagonalGaussian":
+        """N(0, I) at every place of a state (N, width, H, W): (N, latent, H, W)."""
+        n, _, height, width = state.shape
+        return cls.standard(torch.zeros(n, latent, height, width, device=state.device))
+
+    def moved(self, raw: Tensor) -> "DiagonalGaussian":
+        """N(mean + delta_mean, (std delta_std)^2), of channels (delta_mean, raw); 0: self.
+
+        The residual parameters of NVAE (Vahdat and Kautz 2020).
+        """
+        delta_mean, raw_std = raw.float().chunk(2, dim=1)
+        delta_std = (softplus(raw_std) + STD_FLOOR) / (1 + STD_FLOOR)  # exactly 1 at 0
+        return DiagonalGaussian(self.mean + delta_mean, self.std * delta_std)
 
     def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
         if temperature == 0:
@@ -113,8 +129,7 @@ def checked_decode(decode: Decode) -> Decode:
     Raises:
         ValueError: for any other.
     """
-    if decode not in DECODES:
-        raise ValueError(f"decode must be one of {DECODES}, not {decode!r}")
+    one_of("decode", decode, DECODES)
     return decode
 
 

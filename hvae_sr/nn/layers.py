@@ -14,6 +14,8 @@ import torch
 from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
+from hvae_sr.nn.choices import one_of
+
 ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU, "elu": nn.ELU}
 CELLS = ("plain", "single", "bottleneck")
 DEEPEST = 64
@@ -134,11 +136,8 @@ class CellKind:
     bottleneck: int = 2
 
     def __post_init__(self) -> None:
-        if self.name not in CELLS:
-            raise ValueError(f"cell must be one of {CELLS}, not {self.name!r}")
-        if self.activation not in ACTIVATIONS:
-            known = tuple(ACTIVATIONS)
-            raise ValueError(f"activation must be one of {known}, not {self.activation!r}")
+        one_of("cell", self.name, CELLS)
+        one_of("activation", self.activation, ACTIVATIONS)
         if self.bottleneck < 1:
             raise ValueError(f"bottleneck must be at least 1, not {self.bottleneck}")
 
@@ -186,14 +185,14 @@ def within(name: str, count: int) -> None:
         raise ValueError(f"{name} must be between 0 and {DEEPEST}, not {count}")
 
 
-def residuals(kind: CellKind, width: int, count: int) -> nn.Sequential:
-    """A stack of residual cells.
+def residuals(kind: CellKind, width: int, count: int, depth: int | None = None) -> nn.Sequential:
+    """A stack of residual cells: `count` of the `depth` that their signal passes, or all of them.
 
     Raises:
         ValueError: for more than `DEEPEST` cells, which only a mistaken config asks for.
     """
     within("blocks", count)
-    return nn.Sequential(*[Residual(kind, width, count) for _ in range(count)])
+    return nn.Sequential(*[Residual(kind, width, depth or count) for _ in range(count)])
 
 
 def upsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
@@ -204,6 +203,11 @@ def upsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
 def downsample(inputs: int, outputs: int, factor: int) -> nn.Sequential:
     """The mirror image of `upsample`: (N, inputs, fH, fW) -> (N, outputs, H, W)."""
     return nn.Sequential(space_to_depth(factor), conv1x1(inputs * factor**2, outputs))
+
+
+def folded(inputs: int, outputs: int, factor: int) -> nn.Sequential:
+    """First layers of an encoder: (N, inputs, fH, fW) -> (N, outputs, H, W), 3x3 when folded."""
+    return nn.Sequential(space_to_depth(factor), conv3x3(inputs * factor**2, outputs))
 
 
 def resampled(inputs: int, outputs: int, given: int, wanted: int) -> nn.Sequential:

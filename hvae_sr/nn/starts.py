@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from hvae_sr.nn.choices import one_of
 from hvae_sr.nn.layers import CellKind, conv3x3, residuals
 
 STARTS = ("lr", "constant")
@@ -14,11 +15,15 @@ def checked_start(start: str, scale: int) -> str:
     Raises:
         ValueError: for an unknown kind, and for `lr` at scale 1.
     """
-    if start not in STARTS:
-        raise ValueError(f"start must be one of {STARTS}, not {start!r}")
+    one_of("start", start, STARTS)
     if scale == 1 and start == "lr":
         raise ValueError("scale 1 has no LR image to start from: use start='constant'")
     return start
+
+
+def first_state(start: str, width: int, blocks: int, kind: CellKind) -> "FromLR | FromConstant":
+    """The start of a kind, with `width` channels; `blocks` cells see the LR image."""
+    return FromLR(width, blocks, kind) if start == "lr" else FromConstant(width)
 
 
 class FromLR(nn.Module):
