@@ -515,7 +515,7 @@ def test_the_fixed_likelihood_ends_in_a_sigmoid_when_asked():
 def test_every_preset_describes_a_model(name: str):
     recipe = PRESETS[name]
     with torch.device("meta"):
-        model = getattr(hvae_sr, recipe.model)(**recipe.arguments)
+        model = MODELS.get(recipe.model)(**recipe.arguments)
     assert sum(p.numel() for p in model.parameters()) > 1000
     assert set(recipe.arguments) <= set(model.config)
     assert recipe.shrink is None or model.degradation is None
