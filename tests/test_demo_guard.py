@@ -343,7 +343,7 @@ def test_events_that_fail_unforeseen_end_in_a_sentence(
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("hvae_sr.demo.upscale.bicubic", fails)
+    monkeypatch.setattr("hvae_sr.demo.answers.bicubic", fails)
     check.image(0).save(tmp_path / "in.png")
     with pytest.raises(check.RefusedError, match="went wrong on the server"):
         check.Visitor(address).upscale(tmp_path / "in.png", "nearest")
