@@ -200,10 +200,11 @@ def test_choices_out_of_range(upscale: Upscale, client: Client, small: Path) -> 
 
 
 def test_prior_samples(client: Client) -> None:
-    def draw(seed: int) -> tuple[list[dict], str]:
+    def draw(seed: int) -> tuple[list[dict], str, dict]:
         return client.predict(num_samples=5, seed=seed, api_name="/sample")
 
-    gallery, download = draw(1)
+    gallery, download, numbers = draw(1)
+    assert numbers["seed"] == 1
     assert [Image.open(each["image"]).size for each in gallery] == [(128, 128)] * 5
     assert Image.open(download).size == (3 * 34 + 2, 2 * 34 + 2)
     assert Path(draw(1)[1]).read_bytes() == Path(download).read_bytes()
@@ -212,7 +213,7 @@ def test_prior_samples(client: Client) -> None:
 
 def test_public_endpoints_are_documented(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    actions = {"/upscale", "/compare", "/movie", "/sample", "/levels", "/interpolate"}
+    actions = {"/upscale", "/batch", "/compare", "/movie", "/sample", "/levels", "/interpolate"}
     assert set(endpoints) == actions
     names = [each["parameter_name"] for each in endpoints["/upscale"]["parameters"]]
     assert names == [

@@ -87,7 +87,7 @@ def arguments(path: str, model: str) -> dict[str, Any]:
 @pytest.fixture
 def ask(blocks: Page, tmp_path: Any) -> Callable[[check.Visitor, str], httpx.Response]:
     """Put an image to a model, without listening to the answer."""
-    check.picture(1).save(tmp_path / "in.png")
+    check.image(1).save(tmp_path / "in.png")
 
     def call(visitor: check.Visitor, model: str) -> httpx.Response:
         path = visitor.upload(tmp_path / "in.png")
@@ -166,7 +166,7 @@ def test_who_listens_gets_an_answer_however_long_it_takes(
     slow: Slow, visitor: Callable[[int], check.Visitor], soon: None, tmp_path: Any
 ) -> None:
     slow.pause = 0.005  # two seconds: longer than silence would be suffered
-    check.picture(1).save(tmp_path / "in.png")
+    check.image(1).save(tmp_path / "in.png")
     patient = visitor(5)
     answer = patient.upscale(tmp_path / "in.png", "slow")
     assert check.fingerprint(answer) == check.fingerprint(
@@ -193,7 +193,7 @@ def test_who_disconnects_stops_the_work(
 def test_a_cancelled_call_does_not_go_on_beside_the_next(
     slow: Slow, visitor: Callable[[int], check.Visitor], blocks: Page, tmp_path: Any
 ) -> None:
-    check.picture(1).save(tmp_path / "in.png")
+    check.image(1).save(tmp_path / "in.png")
     nosy = visitor(7)
     path = nosy.upload(tmp_path / "in.png")
     (number,) = [n for n, fn in blocks.fns.items() if fn.api_name == "upscale"]
@@ -216,7 +216,7 @@ def test_work_that_takes_far_longer_than_measured_is_stopped(
     tmp_path: Any,
 ) -> None:
     monkeypatch.setattr(jobs, "LEAST_TIME", 0.5)
-    check.picture(1).save(tmp_path / "in.png")
+    check.image(1).save(tmp_path / "in.png")
     with pytest.raises(check.RefusedError, match=r"took longer than \d+ s, so it was stopped"):
         visitor(8).upscale(tmp_path / "in.png", "slow")
 

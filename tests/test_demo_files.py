@@ -152,5 +152,5 @@ def test_files_are_reduced_to_their_paths(address: str) -> None:
 
 def _picture() -> Path:
     path = cache.own_folder() / "made.png"
-    check.picture(5).save(path)
+    check.image(5).save(path)
     return path

@@ -343,8 +343,8 @@ def test_events_that_fail_unforeseen_end_in_a_sentence(
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("hvae_sr.demo.upscale.bicubic", fails)
-    check.picture(0).save(tmp_path / "in.png")
+    monkeypatch.setattr("hvae_sr.demo.answers.bicubic", fails)
+    check.image(0).save(tmp_path / "in.png")
     with pytest.raises(check.RefusedError, match="went wrong on the server"):
         check.Visitor(address).upscale(tmp_path / "in.png", "nearest")
 
@@ -413,7 +413,7 @@ def test_the_examples_survive_a_vanished_folder(address: str, tmp_path: Path) ->
         answer = httpx.get(f"{address}/gradio_api/file={path}")
         assert answer.status_code == 200 and answer.content.startswith(b"\x89PNG")
     shutil.rmtree(cache.own_folder())
-    check.picture(0).save(tmp_path / "in.png")
+    check.image(0).save(tmp_path / "in.png")
     visitor = check.Visitor(address)
     assert visitor.upscale(tmp_path / "in.png", "nearest").size == (2 * check.SIDE,) * 2
 

@@ -324,7 +324,8 @@ def test_the_fast_models_come_first_for_movies(models: dict[str, SuperResolution
 def test_samples_follow_their_seed(models: dict[str, SuperResolutionModel]) -> None:
     tab = SampleTab(models)
     assert list(tab.models) == ["joint"]
-    images, file = tab.sample("joint", 3, 0.9, 1)
+    images, file, numbers = tab.sample("joint", 3, 0.9, 1)
+    assert numbers == {"model": "joint", "temperature": 0.9, "seed": 1}
     assert len(images) == 3 and Path(file).name == "joint-seed1.png"
     assert tab.sample("joint", 3, 0.9, 1)[0][0].tobytes() == images[0].tobytes()
     assert tab.sample("joint", 3, 0.9, 2)[0][0].tobytes() != images[0].tobytes()
@@ -333,7 +334,8 @@ def test_samples_follow_their_seed(models: dict[str, SuperResolutionModel]) -> N
 
 def test_interpolation_goes_between_two_seeds(models: dict[str, SuperResolutionModel]) -> None:
     tab = SampleTab(models)
-    _, file = tab.interpolate("joint", 0.9, 1, 2, 4)
+    _, file, numbers = tab.interpolate("joint", 0.9, 1, 2, 4)
+    assert (numbers["seed"], numbers["end_seed"]) == (1, "2")
     assert Path(file).name == "joint-seed1-to-2.png"
     assert "two different seeds" in refused(lambda: tab.interpolate("joint", 0.9, 1, 1, 4))
 
@@ -343,9 +345,10 @@ def test_levels_with_and_without_an_image(
 ) -> None:
     tab = LevelsTab(models)
     assert list(tab.models) == ["hvae", "joint"]
-    rows, file = tab.levels("joint", 2, 0.9, 0)
+    rows, file, numbers = tab.levels("joint", 2, 0.9, 0)
+    assert (numbers["model"], numbers["seed"], numbers["others"]) == ("joint", 0, 2)
     assert rows[0][1] == "Kept: nothing" and Path(file).name == "joint-levels-seed0.png"
-    rows, file = tab.levels("hvae", 1, 0.9, 0, str(small))
+    rows, file, _ = tab.levels("hvae", 1, 0.9, 0, str(small))
     assert len(rows) >= 2 and Path(file).name == "small-levels-seed0.png"
     assert "only enlarges" in refused(lambda: tab.levels("hvae", 1, 0.9, 0))
 
@@ -353,7 +356,7 @@ def test_levels_with_and_without_an_image(
 def test_tabs_without_a_model_that_suits_them_are_not_shown() -> None:
     page = demo.build({"nearest": Nearest()})
     titles = [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
-    assert titles == ["Upscale", "Compare", "Movie"]
+    assert titles == ["Upscale", "Batch", "Movie", "Compare"]
 
 
 def test_sizes_are_those_of_the_upright_image(upscale: UpscaleTab, small: Path) -> None:

@@ -97,7 +97,7 @@ def test_uploads_are_never_served_as_pages(address: str, name: str) -> None:
 
 def test_of_polyglots_only_the_picture_comes_back(client: Client, tmp_path: Path) -> None:
     script = b"<script>alert(1)</script>PK\x03\x04"
-    check.picture(1).save(tmp_path / "both.png")
+    check.image(1).save(tmp_path / "both.png")
     with (tmp_path / "both.png").open("ab") as file:
         file.write(script)
     *_, answer = client.predict(handle_file(tmp_path / "both.png"), api_name="/upscale")
@@ -164,7 +164,7 @@ def test_a_full_disk_is_told_without_folders(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_huge_names_of_files(client: Client, tmp_path: Path) -> None:
     name = "é" * 100 + ".png"
-    check.picture(2).save(tmp_path / name)
+    check.image(2).save(tmp_path / name)
     *_, answer = client.predict(handle_file(tmp_path / name), api_name="/upscale")
     assert Path(answer).is_file()
     answer = httpx.post(
@@ -177,7 +177,7 @@ def test_uploads_and_answers_are_deleted_after_an_hour(
     client: Client, address: str, tmp_path: Path
 ) -> None:
     path = Path(upload(address, "old.png", b"old"))
-    check.picture(3).save(tmp_path / "in.png")
+    check.image(3).save(tmp_path / "in.png")
     client.predict(handle_file(tmp_path / "in.png"), api_name="/upscale")
     young = Path(upload(address, "young.png", b"young"))
     before = {file for file in cache.own_folder().rglob("*") if file.is_file()}

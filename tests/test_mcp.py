@@ -77,12 +77,12 @@ def test_descriptions_are_whole(address: str) -> None:
 
 @pytest.mark.parametrize("progress", [None, heard])
 def test_an_image_goes_through_a_tool(address: str, progress: Any) -> None:
-    arguments = {"image": data_url(check.picture(1)), "model": MODEL}
+    arguments = {"image": data_url(check.image(1)), "model": MODEL}
     result = in_session(
         address, lambda s: s.call_tool("upscale", arguments, progress_callback=progress)
     )
     assert not result.isError, result.content
-    direct = check.fingerprint(load(MODEL).upscale(check.picture(1)))
+    direct = check.fingerprint(load(MODEL).upscale(check.image(1)))
     image, text = result.content
     inline = Image.open(io.BytesIO(base64.b64decode(image.data)))
     assert (image.type, check.fingerprint(inline)) == ("image", direct)

@@ -220,9 +220,9 @@ class TestDefaults:
             tab = UpscaleTab({"tiny": model})
             tab.build()
         options = UpscaleOptions()
-        assert tab.temperature.value == options.used_temperature
-        assert tab.num_samples.value == options.num_samples
-        assert tab.consistent.value == options.consistent
+        assert tab.choices.temperature.value == options.used_temperature
+        assert tab.choices.num_samples.value == options.num_samples
+        assert tab.choices.consistent.value == options.consistent
 
 
 class TestSize:

@@ -488,7 +488,7 @@ class TestWhatTheModelSees:
             terms, _ = run.train_step()
             assert set(terms) == {"loss", "features", "psnr", "gradient_norm"}
             assert float(terms["loss"]) >= weight * float(terms["features"])
-            assert run._weights(run.progress) == {"features": weight}
+            assert run.weights(run.progress) == {"features": weight}
 
     def test_features_need_their_weights_and_a_deterministic_model(self, tmp_path: Path):
         with pytest.raises(TrainingError, match="features need EfficientNet-Lite0"):

@@ -12,7 +12,8 @@ import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 
-from hvae_sr.demo import jobs
+from hvae_sr.demo import jobs, memory
+from hvae_sr.demo.batch import BatchTab
 from hvae_sr.demo.cache import own_folder, swept
 from hvae_sr.demo.catalogue import Models, bundled_models, warm
 from hvae_sr.demo.compare import CompareTab
@@ -21,10 +22,11 @@ from hvae_sr.demo.guard import LARGEST_FILE, Guard, Names, not_understood
 from hvae_sr.demo.levels import LevelsTab
 from hvae_sr.demo.movie import MovieTab
 from hvae_sr.demo.page import Page
+from hvae_sr.demo.preview import Preview
 from hvae_sr.demo.quota import Quota
 from hvae_sr.demo.sample import SampleTab
 from hvae_sr.demo.shutdown import serve
-from hvae_sr.demo.style import CSS, HEAD, JS, THEME
+from hvae_sr.demo.style import CSS, HEAD, ICON, JS, THEME
 from hvae_sr.demo.tab import Tab
 from hvae_sr.demo.upscale import UpscaleTab
 from hvae_sr.errors import HvaeSrError
@@ -35,7 +37,14 @@ log = logging.getLogger(__name__)
 
 # Where a Space's proxies are. What a visitor says of others comes before what they say of him.
 INSIDE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
-TABS: tuple[type[Tab[Any]], ...] = (UpscaleTab, CompareTab, MovieTab, SampleTab, LevelsTab)
+TABS: tuple[type[Tab[Any]], ...] = (
+    UpscaleTab,
+    BatchTab,
+    MovieTab,
+    CompareTab,
+    SampleTab,
+    LevelsTab,
+)
 MOST_WAITING = 64  # calls, of all clients together
 MOST_SESSIONS = 100  # that gradio remembers, at 0.2 MB each; the demo keeps nothing in them
 
@@ -54,9 +63,11 @@ def build(models: Models | None = None) -> Page:
     jobs.watch(models)
     with Page(title="hvae-sr", analytics_enabled=False) as blocks:
         gr.Markdown(HEAD, elem_classes="head")
-        with gr.Tabs():
-            for tab in TABS:
-                tab(models).build()
+        shown = [each for tab in TABS if (each := tab(models)).models]
+        with gr.Tabs() as tabs:
+            for each in shown:
+                each.build()
+        memory.connect(blocks, tabs, shown)
     blocks.keep()
     return blocks
 
@@ -117,10 +128,12 @@ def launch(
             "middleware": [
                 Middleware(Guard, page=blocks, names=names, proxies=trusted_proxies),
                 Middleware(Quota),
+                Middleware(Preview),
             ],
             "exception_handlers": {RequestValidationError: not_understood},
         },
         mcp_server=mcp,
+        favicon_path=ICON,
         ssr_mode=False,
         run_history=False,
         footer_links=["api"],

@@ -126,7 +126,12 @@ class CallQueue(Queue):
 
     def _give_up(self, event: Event) -> None:
         if event.alive:
-            told = {"error": jobs.UNHEARD, "title": "Not possible", "visible": True}
+            told = {
+                "error": jobs.UNHEARD,
+                "title": "Not possible",
+                "visible": True,
+                "duration": None,
+            }
             self.send_message(event, ProcessCompletedMessage(output=told, success=False))
             event.alive = False  # movies end at their next frame
         waiting = self.event_queue_per_concurrency_id[event.concurrency_id].queue

@@ -14,7 +14,7 @@ from torch import Tensor
 from hvae_sr.degradations import Degradation
 from hvae_sr.demo import examples, jobs, limits
 from hvae_sr.demo.catalogue import Models, described, first, upscalers
-from hvae_sr.demo.components import image_box
+from hvae_sr.demo.components import image_box, old_mark
 from hvae_sr.demo.files import read_image, stored
 from hvae_sr.demo.limits import megapixels
 from hvae_sr.demo.progress import Steps
@@ -263,6 +263,7 @@ class CompareTab(Tab[SuperResolutionModel]):
                     label="Answers: choose one to see it large",
                     elem_classes="pairs captions",
                 )
+                self.old = old_mark()
                 self.scores = gr.Dataframe(
                     headers=list(COLUMNS),
                     interactive=False,
@@ -271,6 +272,10 @@ class CompareTab(Tab[SuperResolutionModel]):
                 )
                 gr.Markdown(CONVENTIONS, elem_classes="note")
 
+    @property
+    def settings(self) -> dict[str, gr.Component]:
+        return {"models": self.chosen, "reference": self.reference}
+
     def connect(self) -> None:
         self.chosen.change(self.show_limit, [self.chosen, self.reference], self.limit, **QUIET)
         self.reference.change(self.show_limit, [self.chosen, self.reference], self.limit, **QUIET)
@@ -278,4 +283,5 @@ class CompareTab(Tab[SuperResolutionModel]):
             self.compare,
             [self.image, self.chosen, self.reference],
             [self.gallery, self.scores],
+            old=self.old,
         )

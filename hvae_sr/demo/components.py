@@ -9,6 +9,7 @@ from hvae_sr.demo.output import FORMATS, QUALITY, SIZES
 from hvae_sr.demo.values import LARGEST_SEED, own
 
 LARGEST_TEMPERATURE = 1.2
+OLD = "Settings have changed since this result: start again for a new one."
 RANDOM_SEED = f"() => Math.floor(Math.random() * {LARGEST_SEED})"
 
 
@@ -16,6 +17,11 @@ def model_menu(models: Models, wanted: str = FIRST) -> gr.Dropdown:
     """A menu of models that says what each one is."""
     value = first(models, wanted)
     return gr.Dropdown(described(models), value=value, label="Model", filterable=False)
+
+
+def old_mark() -> gr.Markdown:
+    """Seen above a result that other settings made."""
+    return gr.Markdown(OLD, visible=False, elem_classes="old")
 
 
 def temperature_slider(value: float, info: str) -> gr.Slider:
@@ -89,6 +95,22 @@ def movie_box() -> gr.Video:
     box = gr.Video(sources=["upload"], buttons=[], height=256, label="Movie", elem_id="clip")
     box.preprocess = uploaded_path
     return box
+
+
+def files_box() -> gr.File:
+    """A box for several images that hands over the uploaded files, whatever they hold."""
+    box = gr.File(file_count="multiple", height=256, label="Images")
+    box.preprocess = uploaded_paths
+    return box
+
+
+def uploaded_paths(payload: Any) -> list[str]:
+    """Of several files; see `uploaded_path`.
+
+    Raises:
+        gr.Error: for a path that leads elsewhere.
+    """
+    return [str(own(each.path)) for each in getattr(payload, "root", None) or ()]
 
 
 def uploaded_path(payload: Any) -> str | None:

@@ -1,5 +1,7 @@
 """Real photographs that need no network: they come inside scikit-image."""
 
+import functools
+import hashlib
 import tempfile
 from pathlib import Path
 
@@ -22,16 +24,28 @@ def photographs(folder: Path) -> list[str]:
     return [str(_crop(name, folder / f"{name}.png")) for name in CROPS]
 
 
-def offer(box: gr.Image) -> None:
+def offer(box: gr.Image) -> gr.Examples:
     """Lay out the photographs below an image box, which takes the one that is chosen."""
     with tempfile.TemporaryDirectory() as folder:  # gradio keeps copies of its own
-        gr.Examples(
+        return gr.Examples(
             photographs(Path(folder)),
             box,
             cache_examples=False,
             label="Photographs to try",
             api_visibility="private",
         )
+
+
+def digest(path: Path) -> str:
+    """Names what a file holds."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@functools.cache
+def digests() -> frozenset[str]:
+    """Of all photographs."""
+    with tempfile.TemporaryDirectory() as folder:
+        return frozenset(digest(Path(path)) for path in photographs(Path(folder)))
 
 
 def _crop(name: str, path: Path) -> Path:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from PIL import Image
 from PIL.ExifTags import Base
@@ -12,6 +13,7 @@ from hvae_sr.demo import jobs
 from hvae_sr.demo.cache import own_folder
 from hvae_sr.demo.limits import LARGEST_INPUT
 from hvae_sr.demo.quota import check_room
+from hvae_sr.demo.values import OWN
 from hvae_sr.errors import ImageError
 from hvae_sr.imaging import pixels
 from hvae_sr.imaging.budget import STRANGERS
@@ -57,6 +59,13 @@ def stored(
         save_image(image, folder / name, record=record, quality=quality)
         paths.append(str(folder / name))
     return paths
+
+
+def address(path: Path) -> str | None:
+    """Where the page finds a file of the demo's own folder, without saying where the folder is."""
+    if own_folder() not in path.resolve().parents:
+        return None
+    return quote((OWN + path.resolve().relative_to(own_folder()).as_posix()).lstrip("/"), safe="/=")
 
 
 def new_folder(needed: int = 0) -> Path:

@@ -31,6 +31,8 @@ EVERYWHERE = frozenset({"0.0.0.0", "::"})
 PLAIN = frozenset("@/?#\\")  # what no name has, and URLs give a meaning to
 RANGE = re.compile(r"bytes=\d{0,18}-\d{0,18}", re.ASCII)
 
+ICONS = (192, 512)  # sides in pixels: gradio would resize the icon to any
+
 # All that the page and the clients of the API use; gradio has far more.
 DOORS = frozenset(
     {
@@ -38,7 +40,7 @@ DOORS = frozenset(
         "/config",
         "/favicon.ico",
         "/manifest.json",
-        "/pwa_icon",
+        *(f"/pwa_icon/{size}" for size in ICONS),
         "/robots.txt",
         "/theme.css",
         *(
@@ -64,7 +66,6 @@ DOORS = frozenset(
 )
 ROOMS = (
     "/assets/",
-    "/pwa_icon/",
     "/static/",
     f"{API}/call/",
     f"{API}/heartbeat/",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import torch
@@ -14,12 +15,14 @@ from hvae_sr.demo.components import (
     count_slider,
     image_box,
     model_menu,
+    old_mark,
     seed_box,
     temperature_slider,
 )
 from hvae_sr.demo.files import read_image, stored
 from hvae_sr.demo.grids import grid, strip
 from hvae_sr.demo.progress import Steps
+from hvae_sr.demo.report import DRAWN, report
 from hvae_sr.demo.tab import Action, Tab, documented
 from hvae_sr.demo.values import checked_seed, readable
 from hvae_sr.imaging import pixels
@@ -60,7 +63,7 @@ class LevelsTab(Tab[GenerativeModel]):
         seed: int | None,
         image: str | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
-    ) -> tuple[list[tuple[Image.Image, str]], str]:
+    ) -> tuple[list[tuple[Image.Image, str]], str, dict[str, Any]]:
         """Keep the coarse latents of a sample and redraw the finer ones, level by level.
 
         Args:
@@ -74,6 +77,7 @@ class LevelsTab(Tab[GenerativeModel]):
         Returns:
             one row after another with what it keeps, each a strip that starts with the sample
             a PNG file with all rows at their own pixels
+            model and settings
         """
         with readable():
             chosen = self.models[model]
@@ -87,7 +91,8 @@ class LevelsTab(Tab[GenerativeModel]):
             whole = grid(torch.cat([samples for _, samples in rows]), columns=1 + others)
             stem = Path(image).stem if image else model
             (path,) = stored([whole], [f"{stem}-levels-seed{seed}.png"])
-        return [(strip(samples), kept) for kept, samples in rows], path
+        numbers = {"model": model, "temperature": temperature, "seed": seed, "others": others}
+        return [(strip(samples), kept) for kept, samples in rows], path, numbers
 
     def _rows(
         self, model: GenerativeModel, image: str | None, others: int, temperature: float, seed: int
@@ -135,14 +140,26 @@ class LevelsTab(Tab[GenerativeModel]):
                     label="The sample comes first in each row",
                     elem_classes="strips",
                 )
+                self.old = old_mark()
+                self.figures = report(DRAWN, "Settings of the rows")
                 self.file = gr.DownloadButton(
                     "Download the rows as PNG", interactive=False, size="md"
                 )
 
+    @property
+    def settings(self) -> dict[str, gr.Component]:
+        return {
+            "model": self.model,
+            "others": self.others,
+            "temperature": self.temperature,
+            "seed": self.seed,
+        }
+
     def connect(self) -> None:
         self.action.run(
             self.levels,
-            [self.model, self.others, self.temperature, self.seed, self.image],
-            [self.gallery, self.file],
+            [*self.settings.values(), self.image],
+            [self.gallery, self.file, self.figures],
             download=self.file,
+            old=self.old,
         )

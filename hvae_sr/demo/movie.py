@@ -9,8 +9,8 @@ import gradio as gr
 
 from hvae_sr.demo import jobs
 from hvae_sr.demo.catalogue import Models, first, upscalers
-from hvae_sr.demo.components import model_menu, movie_box
-from hvae_sr.demo.files import new_folder
+from hvae_sr.demo.components import model_menu, movie_box, old_mark
+from hvae_sr.demo.files import address, new_folder
 from hvae_sr.demo.limits import megapixels, operations
 from hvae_sr.demo.progress import Steps
 from hvae_sr.demo.report import MOVIE, report
@@ -130,7 +130,7 @@ class MovieTab(Tab[SuperResolutionModel]):
 
         Returns:
             the movie, in MP4, or in Matroska where MP4 cannot hold its streams
-            model, size, frames and seconds
+            model, size, frames, seconds, and addresses of the movie before and after
             the movie again, to download
         """
         start = time.perf_counter()
@@ -157,6 +157,8 @@ class MovieTab(Tab[SuperResolutionModel]):
             "input_height": facts.height,
             "frames": done,
             "seconds": round(time.perf_counter() - start, 1),
+            "before": address(source),
+            "after": address(target),
         }
         return str(target), numbers, str(target)
 
@@ -180,8 +182,13 @@ class MovieTab(Tab[SuperResolutionModel]):
                     label="The movie, enlarged",
                     elem_id="film",
                 )
-                self.figures = report(MOVIE, "Size and time")
+                self.old = old_mark()
+                self.figures = report(MOVIE, "Size, time, settings, and the movie before and after")
                 self.file = gr.DownloadButton("Download the movie", interactive=False, size="md")
+
+    @property
+    def settings(self) -> dict[str, gr.Component]:
+        return {"model": self.model}
 
     def connect(self) -> None:
         self.model.change(self.show_limits, self.model, self.limits, **QUIET)
@@ -190,6 +197,7 @@ class MovieTab(Tab[SuperResolutionModel]):
             [self.clip, self.model],
             [self.result, self.figures, self.file],
             download=self.file,
+            old=self.old,
             lane="movie",  # images need not wait for a movie
             at_once=1,
         )

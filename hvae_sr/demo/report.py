@@ -42,4 +42,22 @@ UPSCALED = (
     f'<div style="background: linear-gradient(to right, {_COLOURS})"></div>'
     "<span>{{value.std_max}} / 255</span></div>{{/if}}"
 )
-MOVIE = f"<p>{SIZE} · {{{{value.frames}}}} frames · {{{{value.seconds}}}} s</p>"
+MOVIE = (
+    f"<p>{SIZE} · {{{{value.frames}}}} frames · {{{{value.seconds}}}} s"
+    '<br><span class="made">Made by {{value.model}}</span></p>'
+    '{{#if value.before}}<div class="versus">'
+    '<video class="before" muted loop playsinline preload="auto" src="{{value.before}}"></video>'
+    '<video class="after" muted loop playsinline preload="auto" src="{{value.after}}"></video>'
+    '<div><button type="button" aria-pressed="false">Play both</button>'
+    '<input type="range" value="50" aria-label="Divider: per cent of the movie before">'
+    "</div></div>{{/if}}"
+)
+DRAWN = (
+    '<p class="made">Made by {{value.model}}, temperature {{value.temperature}}, '
+    "{{#if value.end_seed}}from seed {{value.seed}} to {{value.end_seed}}"
+    "{{else}}seed {{value.seed}}{{/if}}</p>"
+)
+BATCH = (
+    "<p><b>{{value.done}} of {{value.files}}</b> images · {{value.seconds}} s"
+    '<br><span class="made">Made by {{value.model}}, temperature 0</span></p>'
+)

@@ -1,13 +1,22 @@
 """The tab "Samples": unconditional samples, and the way from one of them to another."""
 
+from typing import Any
+
 import gradio as gr
 from PIL import Image
 
 from hvae_sr.demo import jobs
 from hvae_sr.demo.catalogue import Models, samplers
-from hvae_sr.demo.components import count_slider, model_menu, seed_box, temperature_slider
+from hvae_sr.demo.components import (
+    count_slider,
+    model_menu,
+    old_mark,
+    seed_box,
+    temperature_slider,
+)
 from hvae_sr.demo.files import stored
 from hvae_sr.demo.grids import enlarged, grid, strip
+from hvae_sr.demo.report import DRAWN, report
 from hvae_sr.demo.tab import Action, Tab, documented
 from hvae_sr.demo.values import checked_seed, readable
 from hvae_sr.imaging.pixels import to_image
@@ -38,7 +47,7 @@ class SampleTab(Tab[GenerativeModel]):
         temperature: float,
         seed: int | None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
-    ) -> tuple[list[Image.Image], str]:
+    ) -> tuple[list[Image.Image], str, dict[str, Any]]:
         """Draw unconditional samples.
 
         Args:
@@ -51,6 +60,7 @@ class SampleTab(Tab[GenerativeModel]):
         Returns:
             the samples, each pixel shown as 4 x 4
             a PNG file with all of them at their own pixels
+            model and settings
         """
         with readable():
             progress(0.1, desc="Drawing")
@@ -61,7 +71,8 @@ class SampleTab(Tab[GenerativeModel]):
             progress(0.9, desc="Saving")
             whole = grid(samples, columns=round(num_samples**0.5 + 0.499))  # nearly a square
             (path,) = stored([whole], [f"{model}-seed{seed}.png"])
-        return [to_image(each) for each in enlarged(samples)], path
+        numbers = {"model": model, "temperature": temperature, "seed": seed}
+        return [to_image(each) for each in enlarged(samples)], path, numbers
 
     @documented
     def interpolate(
@@ -72,7 +83,7 @@ class SampleTab(Tab[GenerativeModel]):
         end: int | None,
         steps: int,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio looks for it here)
-    ) -> tuple[Image.Image, str]:
+    ) -> tuple[Image.Image, str, dict[str, Any]]:
         """Interpolate between two samples; every image on the way is a sample too.
 
         Args:
@@ -86,6 +97,7 @@ class SampleTab(Tab[GenerativeModel]):
         Returns:
             the strip, each pixel shown as 4 x 4
             a PNG file with the strip at its own pixels
+            model and settings
         """
         with readable():
             progress(0.1, desc="Drawing")
@@ -100,7 +112,8 @@ class SampleTab(Tab[GenerativeModel]):
             progress(0.9, desc="Saving")
             name = f"{model}-seed{start}-to-{end}.png"
             (path,) = stored([grid(samples, columns=steps)], [name])
-        return strip(samples), path
+        numbers = {"model": model, "temperature": temperature, "seed": start, "end_seed": str(end)}
+        return strip(samples), path, numbers
 
     def lay_out(self) -> None:
         with gr.Row():
@@ -123,6 +136,8 @@ class SampleTab(Tab[GenerativeModel]):
                     interactive=False,
                     label="Unconditional samples, enlarged pixel by pixel",
                 )
+                self.grid_old = old_mark()
+                self.grid_figures = report(DRAWN, "Settings of the samples")
                 self.grid_file = gr.DownloadButton(
                     "Download the grid as PNG", interactive=False, size="md"
                 )
@@ -146,20 +161,36 @@ class SampleTab(Tab[GenerativeModel]):
                     alt_text="A strip of samples that change from the first to the last",
                     elem_classes="below",
                 )
+                self.strip_old = old_mark()
+                self.strip_figures = report(DRAWN, "Settings of the strip")
                 self.strip_file = gr.DownloadButton(
                     "Download the strip as PNG", interactive=False, size="md"
                 )
+
+    @property
+    def settings(self) -> dict[str, gr.Component]:
+        return {
+            "model": self.model,
+            "num_samples": self.num_samples,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "start": self.start,
+            "end": self.end,
+            "steps": self.steps,
+        }
 
     def connect(self) -> None:
         self.draw.run(
             self.sample,
             [self.model, self.num_samples, self.temperature, self.seed],
-            [self.gallery, self.grid_file],
+            [self.gallery, self.grid_file, self.grid_figures],
             download=self.grid_file,
+            old=self.grid_old,
         )
         self.walk.run(
             self.interpolate,
             [self.model, self.temperature, self.start, self.end, self.steps],
-            [self.strip, self.strip_file],
+            [self.strip, self.strip_file, self.strip_figures],
             download=self.strip_file,
+            old=self.strip_old,
         )

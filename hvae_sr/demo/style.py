@@ -4,11 +4,14 @@ from importlib.resources import files
 
 import gradio as gr
 
-HEAD = """# hvae-sr
-Enlarge images and movies, see how sure a model is, and draw unconditional samples."""
+TITLE = "hvae-sr"
+DESCRIPTION = "Enlarge images and movies, see how sure a model is, and draw unconditional samples."
+HEAD = f"# {TITLE}\n{DESCRIPTION}"
 
 _STATIC = files(__package__) / "static"
 CSS = (_STATIC / "page.css").read_text(encoding="utf-8")
+MEMORY = (_STATIC / "memory.js").read_text(encoding="utf-8")
+ICON = str(_STATIC / "icon.png")
 JS = (_STATIC / "page.js").read_text(encoding="utf-8")
 
 THEME = gr.themes.Default(

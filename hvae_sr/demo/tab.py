@@ -39,13 +39,18 @@ class Tab(ABC, Generic[Model]):
     def build(self) -> None:
         """Lay out the tab and connect its events; inside `gr.Tabs`."""
         if self.models:
-            with gr.Tab(self.title, id=self.id, elem_id=f"tab-{self.id}"):
+            with gr.Tab(self.title, id=self.id, elem_id=f"tab-{self.id}") as self.container:
                 self.lay_out()
                 self.connect()
 
     @abstractmethod
     def lay_out(self) -> None:
         """Make the components."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, gr.Component]:
+        """Its components that this browser remembers, by the names that links use."""
 
     @abstractmethod
     def connect(self) -> None:
@@ -79,9 +84,14 @@ class Action:
     def laid_out(cls, label: str) -> "Action":
         """The components, in a row; "Cancel" is seen only while the action runs."""
         with gr.Row(elem_classes="action"):
-            start = gr.Button(label, variant="primary", size="lg", scale=3)
+            start = gr.Button(label, variant="primary", size="lg", scale=3, elem_id=_id(label))
             cancel = gr.Button("Cancel", size="lg", visible=False, scale=1, min_width=96)
         return cls(start, cancel, gr.HTML(label="Whether it was cancelled", elem_classes="note"))
+
+    @property
+    def press(self) -> str:
+        """JavaScript that presses the button."""
+        return f"() => document.getElementById('{self.start.elem_id}').click()"
 
     def run(
         self,
@@ -89,6 +99,7 @@ class Action:
         inputs: Sequence[gr.Component],
         outputs: Sequence[gr.Component],
         *,
+        old: gr.Markdown,
         download: gr.DownloadButton | None = None,
         lane: str = "model",
         at_once: int = jobs.AT_ONCE,
@@ -96,6 +107,7 @@ class Action:
         """Let the button call a method, of whose name the API's endpoint is.
 
         Args:
+            old: seen while the result is one of other inputs than those on the page.
             download: of the outputs, which can be pressed from the first answer on.
             lane: calls of one lane wait for each other.
             at_once: how many calls of a lane run at the same time.
@@ -103,29 +115,47 @@ class Action:
         Returns:
             the event.
         """
+        name = method.__name__
         # First, and in the browser alone: what the server answers could arrive after the end of
         # the action, or after "Cancelled.".
-        self.start.click(None, None, [self.cancel, self.said], js=SHOW, api_visibility="private")
+        _in_browser(
+            self.start.click,
+            inputs,
+            [self.cancel, self.said, old],
+            f"(...values) => [hvaeSr.seen(true), '', hvaeSr.seen(hvaeSr.asks('{name}', values))]",
+        )
         running = self.start.click(
             method,
             inputs,
             outputs,
-            api_name=method.__name__,
+            api_name=name,
             concurrency_id=lane,
             concurrency_limit=at_once,
             show_progress_on=outputs[0],
             scroll_to_output=True,
         )
-        running.then(None, None, self.cancel, js=HIDE, api_visibility="private")
+        compared = f"hvaeSr.seen(hvaeSr.isOld('{name}', values))"
+        ended = f"(...values) => [hvaeSr.seen(false), {compared}]"
+        _in_browser(running.then, inputs, [self.cancel, old], ended)
+        answered = f"(...values) => (hvaeSr.answers('{name}'), {compared})"
+        _in_browser(running.success, inputs, old, answered)
+        for each in inputs:
+            _in_browser(each.change, inputs, old, f"(...values) => {compared}")
         if download is not None:
             running.success(lambda: gr.update(interactive=True), None, download, **QUIET)
         self.cancel.click(lambda: CANCELLED, None, self.said, cancels=running, **QUIET)
         return running
 
 
+def _in_browser(event: Callable[..., Any], inputs: Any, outputs: Any, js: str) -> None:
+    event(None, inputs, outputs, js=js, api_visibility="private")
+
+
+def _id(label: str) -> str:
+    return f"press-{label.lower().replace(' ', '-')}"
+
+
 CANCELLED = '<p role="status">Cancelled.</p>'
-SHOW = "() => [{ __type__: 'update', visible: true }, '']"
-HIDE = "() => ({ __type__: 'update', visible: false })"
 
 # Of events that only change the page: at once, unseen, and not for clients of the API.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -28,8 +28,8 @@ NOT_UNDERSTOOD = "a file or value was not understood: upload files first"
 
 
 def refusal(sentence: str) -> gr.Error:
-    """An error of which the page shows this sentence, and the log nothing."""
-    return gr.Error(sentence, title="Not possible", print_exception=False)
+    """An error of which the page shows this sentence until it is closed, and the log nothing."""
+    return gr.Error(sentence, duration=None, title="Not possible", print_exception=False)
 
 
 def explained(error: BaseException) -> str:

@@ -5,16 +5,14 @@ import time
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hvae_sr.degradations import get_degradation
-from hvae_sr.errors import DataError, TrainingError
+from hvae_sr.errors import TrainingError
 from hvae_sr.models.base import SuperResolutionModel
-from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.training import checkpoints, data, snapshots
+from hvae_sr.training.batches import Batches
 from hvae_sr.training.criterion import Criterion, compiled, load_features
 from hvae_sr.training.ema import EMA
 from hvae_sr.training.expansion import expand, merged
@@ -24,14 +22,14 @@ from hvae_sr.training.outliers import Outliers
 from hvae_sr.training.recipes import Recipe
 from hvae_sr.training.setup import (
     Options,
+    build_accelerator,
     build_model,
     build_optimizer,
     check,
+    check_fit,
     players_of,
     take_over,
 )
-
-VALIDATION = 2**31  # first place of the held-out batches, beyond any step
 
 
 class Trainer:
@@ -49,23 +47,13 @@ class Trainer:
             raise TrainingError(f"{options.out} holds a run: add --resume, or choose another --out")
         if options.resume and not existing:
             raise TrainingError(f"{options.out} holds no checkpoint to resume from")
-        self.accelerator = Accelerator(
-            mixed_precision="no" if options.precision == "tf32" else options.precision,
-            gradient_accumulation_steps=options.accumulate,
-            log_with="tensorboard",
-            project_dir=options.out,
-        )
-        if options.precision == "tf32":
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        self.accelerator = build_accelerator(options)
         set_seed(options.seed)
         self.changed: list[str] = []
         self.identity = identity(recipe, options, images)
         state = checkpoints.read_state(existing) if existing else None
         if state is not None:
             self.changed = check_unchanged(state["identity"], self.identity, options.allow_changes)
-        self.images, self.held_out = data.split(images, recipe.validation)
-        self.described = self.images.describe()
-        self.images = self.images.to(self.device)
         self.model = build_model(recipe)
         self.taken = take_over(self.model, recipe.init) if recipe.init else None
         if recipe.expand:
@@ -73,19 +61,10 @@ class Trainer:
         if options.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.model = self.model.to(self.device)
-        self.shrink = get_degradation(**recipe.shrink) if recipe.shrink else None
-        try:
-            self._pair(next(self.held_out.split(1)), 0)
-        except ValueError as error:
-            raise DataError(f"{self.images.name}: {error}") from error
-        if isinstance(self.model, GenerativeModel) and self.held_out.target is not None:
-            raise TrainingError("a likelihood is of original images: leave out the targets")
+        self.batches = Batches(images, recipe, options, self.model, self.device)
         self.players = players_of(self.model, recipe)
         self.optimizer = build_optimizer(list(self.players.values()), recipe)
-        if isinstance(self.model, GenerativeModel) and options.features:
-            raise TrainingError("a loss on features is for deterministic models")
-        if len(self.players) > 1 and options.features:
-            raise TrainingError("a loss on features is for models without a discriminator")
+        check_fit(self.model, options, targets=self.batches.held_out.target is not None)
         self.features = load_features(options.features, self.device) if options.features else None
         criterion: nn.Module = Criterion(self.model, self.features)
         self.criterion, self.optimizer = self.accelerator.prepare(criterion, self.optimizer)
@@ -145,7 +124,7 @@ class Trainer:
                 break
         bar.close()
         self.accelerator.end_training()
-        return self._released()
+        return self.released()
 
     @property
     def progress(self) -> float:
@@ -174,7 +153,7 @@ class Trainer:
             place = (self.step * options.accumulate + part) * world + rank
             batch = self.batch(place, size)
             with self.accelerator.accumulate(self.criterion), self.accelerator.autocast():
-                terms = self.loss(batch, self._weights(self.progress))
+                terms = self.loss(batch, self.weights(self.progress))
                 self.accelerator.backward(torch.stack([terms[k] for k in self.players]).sum())
             for key, value in terms.items():
                 sums[key] = sums.get(key, 0) + value.detach() / options.accumulate
@@ -199,7 +178,7 @@ class Trainer:
             for term, parameters in self.players.items()
         }
 
-    def _weights(self, progress: float) -> dict[str, float]:
+    def weights(self, progress: float) -> dict[str, float]:
         """Weights of the loss's terms at a point of the run."""
         if self.features is not None:
             return {"features": self.recipe.feature_weight_at(progress)}
@@ -207,40 +186,8 @@ class Trainer:
 
     def batch(self, place: int, size: int) -> data.Batch:
         """Images in [0, 1] on the device, turned; LR versions that are not given are made."""
-        seed = self.options.seed
-        batch = self.images.batch(seed, place, size)
-        batch = batch.map(lambda part: part.to(self.device, non_blocking=True))
-        return self._pair(
-            batch.map(lambda part: data.augment(part, seed, place, self.recipe.symmetry)),
-            place,
-            self.recipe.target_weight_at(self.progress),
-        )
-
-    def _pair(self, batch: data.Batch, place: int, target_weight: float = 0.0) -> data.Batch:
-        """HR and LR in [0, 1]; a teacher's answer is blended into the HR image by its weight."""
-        hr, lr, target = batch.map(lambda part: part.to(self.device).float().div(255))
-        if target is not None:
-            hr = hr.lerp(target, target_weight)
-        if self.options.channels_last:
-            hr = hr.contiguous(memory_format=torch.channels_last)
-        if lr is not None:
-            return data.Batch(hr, lr)
-        if self.model.degradation is None:  # a model of images without an LR version
-            return data.Batch(self.shrink(hr) if self.shrink is not None else hr)
-        random = data.generator(self.options.seed, 6, place)
-        return data.Batch(hr, self.model.degradation(hr, random))
-
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Loss terms of the averaged weights on the held-out images, same noise every time."""
-        torch.manual_seed(self.options.seed)
-        criterion = Criterion(self.ema.model, self.features)  # type: ignore[arg-type]
-        sums: dict[str, Tensor] = {}
-        for place, pixels in enumerate(self.held_out.split(self.recipe.batch_size)):
-            batch = self._pair(pixels, VALIDATION + place)
-            for key, value in criterion(batch, self._weights(1.0)).items():
-                sums[key] = sums.get(key, 0) + value * len(pixels.hr) / len(self.held_out.hr)
-        return {f"validation_{key}": float(value) for key, value in sums.items()}
+        weight = self.recipe.target_weight_at(self.progress)
+        return self.batches.training(place, size, weight)
 
     def _log(self, values: dict[str, float], bar: Any) -> None:
         self.accelerator.log(values, step=self.step)
@@ -255,7 +202,7 @@ class Trainer:
 
     def _save(self) -> None:
         """Checkpoint, then the averaged model as a hub folder, a sample grid and the facts."""
-        validation = self.validate()
+        validation = snapshots.validate(self)
         self._log(validation, tqdm(disable=True))
         state = {
             "minutes": self.minutes,
@@ -265,24 +212,15 @@ class Trainer:
         }
         folder = self.options.out / "checkpoints"
         checkpoints.save(self.accelerator, self.ema.model, folder, self.step, state)
-        if not self.accelerator.is_main_process:
-            return
-        from torchvision.utils import save_image
+        if self.accelerator.is_main_process:
+            snapshots.write(self, validation)
 
-        samples = self.options.out / "samples"
-        samples.mkdir(exist_ok=True)
-        shown = self._pair(next(self.held_out.split(snapshots.SAMPLES)), VALIDATION)
-        image = snapshots.grid(self._average(), shown)
-        save_image(image, samples / f"step-{self.step:08d}.png")
-        folder = self.options.out / "model"
-        self._released().save_pretrained(folder)
-        facts = json.dumps(snapshots.facts(self) | validation, indent=2)
-        (folder / "training.json").write_text(facts + "\n")
-
-    def _released(self) -> SuperResolutionModel:
-        """The averaged model as it is saved: wide convolutions merged."""
-        return merged(self._average())
-
-    def _average(self) -> SuperResolutionModel:
+    @property
+    def average(self) -> SuperResolutionModel:
+        """The model with averaged weights."""
         assert isinstance(self.ema.model, SuperResolutionModel)
         return self.ema.model
+
+    def released(self) -> SuperResolutionModel:
+        """The averaged model as it is saved: wide convolutions merged."""
+        return merged(self.average)

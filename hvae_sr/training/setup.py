@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from hvae_sr.errors import TrainingError
@@ -66,6 +67,32 @@ def check(recipe: Recipe, options: Options) -> None:
         )
     if recipe.steps < 1 or options.log_every < 1 or options.save_every < 1:
         raise TrainingError("steps, log_every and save_every must be at least 1")
+
+
+def check_fit(model: SuperResolutionModel, options: Options, *, targets: bool) -> None:
+    """Refuse a loss that the model does not have.
+
+    Args:
+        targets: whether the data hold a teacher's answers.
+    """
+    if isinstance(model, GenerativeModel) and targets:
+        raise TrainingError("a likelihood is of original images: leave out the targets")
+    if isinstance(model, GenerativeModel) and options.features:
+        raise TrainingError("a loss on features is for deterministic models")
+    if len(model.players()) > 1 and options.features:
+        raise TrainingError("a loss on features is for models without a discriminator")
+
+
+def build_accelerator(options: Options) -> Accelerator:
+    """Device, precision, processes and curves of a run."""
+    if options.precision == "tf32":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    return Accelerator(
+        mixed_precision="no" if options.precision == "tf32" else options.precision,
+        gradient_accumulation_steps=options.accumulate,
+        log_with="tensorboard",
+        project_dir=options.out,
+    )
 
 
 def build_model(recipe: Recipe) -> SuperResolutionModel:

@@ -1,5 +1,6 @@
-"""What a run writes beside its checkpoints: the facts of a model card, and a grid of images."""
+"""What a run says of itself: its validation, the averaged model, its facts, a grid of images."""
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import hvae_sr
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.training import data
+from hvae_sr.training.batches import VALIDATION
+from hvae_sr.training.criterion import Criterion
 from hvae_sr.training.setup import hardware
 
 if TYPE_CHECKING:
@@ -18,15 +21,47 @@ if TYPE_CHECKING:
 SAMPLES = 8  # validation images drawn into each grid
 
 
+@torch.no_grad()
+def validate(run: "Trainer") -> dict[str, float]:
+    """Loss terms of the averaged weights on the held-out images, same noise every time."""
+    torch.manual_seed(run.options.seed)
+    criterion = Criterion(run.average, run.features)
+    held_out = run.batches.held_out
+    sums: dict[str, Tensor] = {}
+    for place, pixels in enumerate(held_out.split(run.recipe.batch_size)):
+        batch = run.batches.pair(pixels, VALIDATION + place)
+        for key, value in criterion(batch, run.weights(1.0)).items():
+            sums[key] = sums.get(key, 0) + value * len(pixels.hr) / len(held_out.hr)
+    return {f"validation_{key}": float(value) for key, value in sums.items()}
+
+
+def write(run: "Trainer", validation: dict[str, float]) -> None:
+    """A grid of images into `samples`, and the averaged model with its facts into `model`.
+
+    Args:
+        validation: of `validate`.
+    """
+    from torchvision.utils import save_image
+
+    samples = run.options.out / "samples"
+    samples.mkdir(exist_ok=True)
+    shown = run.batches.pair(next(run.batches.held_out.split(SAMPLES)), VALIDATION)
+    save_image(grid(run.average, shown), samples / f"step-{run.step:08d}.png")
+    folder = run.options.out / "model"
+    run.released().save_pretrained(folder)
+    text = json.dumps(facts(run) | validation, indent=2)
+    (folder / "training.json").write_text(text + "\n")
+
+
 def facts(run: "Trainer") -> dict[str, Any]:
     """What a model card says about the training that really happened."""
     return {
         "command": run.command,
         "recipe": asdict(run.recipe),
-        "data": run.described,
+        "data": run.batches.described,
         "initialised_from": run.taken,
         "base_model": run.recipe.base_model,
-        "validation": len(run.held_out.hr),
+        "validation": len(run.batches.held_out.hr),
         "steps": run.step,
         "images": run.step * run.recipe.batch_size,
         "anneal_minutes": run.options.anneal_minutes,

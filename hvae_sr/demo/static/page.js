@@ -53,7 +53,41 @@
       next.click();
     });
   };
+  // One lens over all images of a gallery: they show the same place, four times as large.
+  const magnified = (gallery) => {
+    gallery.dataset.lens = "";
+    gallery.addEventListener("pointermove", (event) => {
+      const image = event.target.closest(".thumbnail-lg img");
+      gallery.classList.toggle("magnified", Boolean(image));
+      if (!image) return;
+      const { left, top, width, height } = image.parentElement.getBoundingClientRect();
+      gallery.style.setProperty("--lens-x", `${(100 * (event.clientX - left)) / width}%`);
+      gallery.style.setProperty("--lens-y", `${(100 * (event.clientY - top)) / height}%`);
+    });
+    gallery.addEventListener("pointerleave", () => gallery.classList.remove("magnified"));
+  };
+  // A movie before and after: one above the other, played together, parted by a divider.
+  const linked = (box) => {
+    box.dataset.linked = "";
+    const [before, after] = box.querySelectorAll("video");
+    const button = box.querySelector("button"), divider = box.querySelector("input");
+    for (const video of [before, after])  // the browser cannot play it
+      video.addEventListener("error", () => { box.hidden = true; });
+    divider.addEventListener("input", () => box.style.setProperty("--part", `${divider.value}%`));
+    button.addEventListener("click", () => {
+      const play = after.paused;
+      for (const video of [before, after]) play ? video.play() : video.pause();
+      button.textContent = play ? "Pause both" : "Play both";
+      button.setAttribute("aria-pressed", play);
+    });
+    after.addEventListener("timeupdate", () => {
+      if (Math.abs(before.currentTime - after.currentTime) > 0.05)
+        before.currentTime = after.currentTime;
+    });
+  };
   const look = () => {
+    for (const gallery of document.querySelectorAll(".pairs:not([data-lens])")) magnified(gallery);
+    for (const box of document.querySelectorAll(".versus:not([data-linked])")) linked(box);
     for (const list of document.querySelectorAll("[role=tablist]:not([data-walked])")) walked(list);
     for (const empty of document.querySelectorAll("div[aria-label]:not([role])"))
       empty.setAttribute("role", "img");
