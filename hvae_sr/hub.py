@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, ModelCard, ModelCardData
+from huggingface_hub import HfApi, ModelCardData
 from huggingface_hub.errors import EntryNotFoundError
-from yaml import YAMLError
 
 from hvae_sr.errors import HubError, ModelError
 from hvae_sr.models.base import SuperResolutionModel
@@ -19,7 +18,6 @@ from hvae_sr.storage import cards, client, serialization, shelf
 from hvae_sr.storage.serialization import CONFIG, WEIGHTS
 from hvae_sr.storage.shelf import bundled
 
-TEXT_BYTES = 2**20
 TRAINING_FACTS = {"data": str, "images": int, "minutes": int | float, "hardware": str}
 
 
@@ -235,14 +233,12 @@ def _card_facts(path: Path) -> tuple[str | None, dict[str, dict[str, float]]]:
     """Licence and scores in the front matter of a card; None and {} without a card."""
     if not path.is_file():
         return None, {}
-    try:
-        data = ModelCard(_short_text(path)).data
-    except (ValueError, YAMLError) as error:
-        raise ModelError(f"{path} has no valid front matter: {error}") from error
+    data = cards.read_card(path).data
     assert isinstance(data, ModelCardData)
     scores: dict[str, dict[str, float]] = {}
     for result in data.eval_results or []:
-        if isinstance(result.metric_value, int | float):
+        names = (result.dataset_name, result.metric_type)
+        if isinstance(result.metric_value, int | float) and all(isinstance(n, str) for n in names):
             scores.setdefault(result.dataset_name, {})[result.metric_type] = result.metric_value
     return data.license if isinstance(data.license, str) else None, scores
 
@@ -251,18 +247,11 @@ def _training(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        facts = json.loads(_short_text(path))
-    except ValueError as error:
+        facts = json.loads(cards.short_text(path))
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}") from error
     if not isinstance(facts, dict):
         raise ModelError(f"{path} must hold a JSON object")
     return {
         key: facts[key] for key, kind in TRAINING_FACTS.items() if isinstance(facts.get(key), kind)
     }
-
-
-def _short_text(path: Path) -> str:
-    """A text file that may have come from anywhere."""
-    if path.stat().st_size > TEXT_BYTES:
-        raise ModelError(f"{path} is larger than {TEXT_BYTES:,} bytes")
-    return path.read_text(encoding="utf-8")

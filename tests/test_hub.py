@@ -406,6 +406,27 @@ class TestInfo:
         with pytest.raises(ModelError, match="larger"):
             info(saved)
 
+    @pytest.mark.parametrize(
+        "front",
+        [
+            "a: " + "[" * 5_000,
+            "a: 2001-99-99",
+            "- a list",
+            "? [1, 2]\n: 3",
+            "a: !!python/object/apply:os.system [ls]",
+            "model-index: [{name: x, results: [{task: 3}]}]",
+            "model-index: [{name: x, results: [{task: {type: t}, dataset: {type: d, name: n}, "
+            "metrics: 3}]}]",
+        ],
+    )
+    def test_hostile_front_matter_is_refused_in_a_sentence(self, front: str, saved: Path):
+        (saved / "README.md").write_text(f"---\n{front}\n---\nmine")
+        model = hvae_sr.load(saved)
+        for read in (lambda: info(saved), model.generate_model_card):
+            with pytest.raises(ModelError, match="no valid front matter") as caught:
+                read()
+            assert "\n" not in str(caught.value)
+
     def test_the_list_names_what_nobody_scored(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
     ):

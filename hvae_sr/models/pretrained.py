@@ -183,7 +183,7 @@ class Pretrained(
         if self._unchanged():
             assert self.folder is not None
             if (self.folder / cards.CARD).is_file():
-                return ModelCard.load(self.folder / cards.CARD)
+                return cards.read_card(self.folder / cards.CARD)
         return super().generate_model_card(*args, **kwargs)
 
 

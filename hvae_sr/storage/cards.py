@@ -6,6 +6,11 @@ Cards of measured models are written by `hvae_sr.evaluation.cards`.
 import re
 from pathlib import Path
 
+from huggingface_hub import ModelCard
+
+from hvae_sr.errors import ModelError
+
+TEXT_BYTES = 2**20  # that a text beside the weights may have
 CARD, RESULTS, TRAINING, NOTES = "README.md", "results.json", "training.json", "notes.md"
 SAMPLES = "samples.png"
 COMPANIONS = (CARD, RESULTS, TRAINING, NOTES, SAMPLES)
@@ -52,6 +57,8 @@ BIBTEX = """\
 @software{hvae_sr,
   author = {The hvae_sr authors},
   title = {hvae_sr: image super-resolution with CNNs, VAEs and hierarchical VAEs},
+  year = {2026},
+  version = {0.2.0},
   license = {Apache-2.0}
 }
 ```"""
@@ -60,6 +67,36 @@ BIBTEX = """\
 def companions(folder: Path) -> list[Path]:
     """The files that belong to a model beside its config and weights, those that exist."""
     return [folder / name for name in COMPANIONS if (folder / name).is_file()]
+
+
+def short_text(path: Path) -> str:
+    """A text file that may have come from anywhere.
+
+    Raises:
+        ModelError: when it is long, or not UTF-8.
+    """
+    if path.stat().st_size > TEXT_BYTES:
+        raise ModelError(f"{path} is larger than {TEXT_BYTES:,} bytes")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is not UTF-8: save it as such") from error
+
+
+def read_card(path: Path) -> ModelCard:
+    """A card that may have come from anywhere.
+
+    Raises:
+        ModelError: when its front matter is not what a card's is.
+    """
+    text = short_text(path)
+    try:
+        return ModelCard(text)
+    except (
+        Exception
+    ) as error:  # what strangers write there brings any error out of yaml and the hub
+        said = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ModelError(f"{path} has no valid front matter: {said}") from error
 
 
 def addressed(card: str, name: str) -> str:
