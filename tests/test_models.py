@@ -38,6 +38,8 @@ from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import enlarge, quantise
 from hvae_sr.storage import client
 from hvae_sr.training.recipes import PRESETS
+from hvae_sr.upscaling import UpscaleOptions
+from hvae_sr.upscaling.records import describe
 
 SCALES = (2, 3, 4)
 FROM_NOTHING = {"EDSR"}  # papers in which no interpolation stands beside the network
@@ -346,6 +348,16 @@ class TestName:
         assert "name" not in model.config and not any("name" in key for key in model.state_dict())
         tiny_hvae(latent=3).save_pretrained(saved)
         assert hvae_sr.load(saved).revision != model.revision
+
+    def test_what_is_made_with_changed_weights_does_not_claim_their_revision(self, saved: Path):
+        model = hvae_sr.load(saved)
+        known = (model.name, model.revision)
+        assert model.provenance() == model.half().provenance() == known
+        fine = hvae_sr.load(saved)
+        with torch.no_grad():
+            next(fine.parameters()).add_(1e-3)
+        assert fine.provenance() == ("model, changed", None)
+        assert describe(fine, UpscaleOptions())["revision"] is None
 
     def test_a_repository_gives_its_commit(self, saved: Path, monkeypatch: pytest.MonkeyPatch):
         cache = saved.parent / "snapshots" / "0123abcd"

@@ -94,6 +94,17 @@ class Pretrained(
         """Whether the weights are still those of the folder the model was loaded from."""
         return self.folder is not None and serialization.holds(self, self.folder)
 
+    def provenance(self) -> tuple[str, str | None]:
+        """Name and revision of the weights as they are now, for what is made with them.
+
+        Weights that changed since they were loaded, by fine-tuning say, are not those of their
+        revision: the name then says so, and the revision is None. A conversion to another float type
+        is no change.
+        """
+        if self.folder is None or serialization.holds(self, self.folder, converted=True):
+            return self.name, self.revision
+        return f"{self.name}, changed", None
+
     @classmethod
     def from_pretrained(
         cls,

@@ -45,14 +45,15 @@ def shrink(
     degradation = by if isinstance(by, Degradation) else degradation_of(by)
     hr, rest = pixels.split(image)
     height, width = hr.shape[-2:]
+    name, revision = by.provenance() if isinstance(by, SuperResolutionModel) else (None, None)
     shrunk = Shrunk(
         degradation=degradation.name,
         scale=degradation.scale,
         width=width,
         height=height,
         grey=rest.grey,
-        model=by.name if isinstance(by, SuperResolutionModel) else None,
-        revision=by.revision if isinstance(by, SuperResolutionModel) else None,
+        model=name,
+        revision=revision,
         version=__version__,
     )
     if rest.alpha is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 
 from hvae_sr.errors import ModelError
+from hvae_sr.version import __version__
 
 TEXT_BYTES = 2**20  # that a text beside the weights may have
 CARD, RESULTS, TRAINING, NOTES = "README.md", "results.json", "training.json", "notes.md"
@@ -58,10 +59,10 @@ BIBTEX = """\
   author = {The hvae_sr authors},
   title = {hvae_sr: image super-resolution with CNNs, VAEs and hierarchical VAEs},
   year = {2026},
-  version = {0.2.0},
+  version = {VERSION},
   license = {Apache-2.0}
 }
-```"""
+```""".replace("VERSION", __version__)
 
 
 def companions(folder: Path) -> list[Path]:

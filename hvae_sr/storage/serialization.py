@@ -270,8 +270,12 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def holds(model: nn.Module, folder: Path) -> bool:
-    """Whether a model folder has exactly the tensors of a model, whatever float type keeps them."""
+def holds(model: nn.Module, folder: Path, *, converted: bool = False) -> bool:
+    """Whether a model folder has exactly the tensors of a model, whatever float type keeps them.
+
+    Args:
+        converted: the model may have lost digits in another float type (`model.half()`).
+    """
     path = folder / WEIGHTS
     if not path.is_file():
         return False
@@ -279,7 +283,10 @@ def holds(model: nn.Module, folder: Path) -> bool:
     with safe_open(path, framework="pt") as file:
         stored = _stored_names(model, file, format_of(folder / CONFIG)[0])
         return state.keys() == stored.keys() and all(
-            torch.equal(file.get_tensor(stored[key]).float(), tensor.float().cpu())
+            torch.equal(
+                file.get_tensor(stored[key]).to(tensor.dtype if converted else torch.float32),
+                (tensor if converted else tensor.float()).cpu(),
+            )
             for key, tensor in state.items()
         )
 

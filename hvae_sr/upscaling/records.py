@@ -26,9 +26,10 @@ def describe(model: "SuperResolutionModel", options: UpscaleOptions) -> dict[str
         options: with the seed that was used.
     """
     drawn = options.used_temperature > 0
+    name, revision = model.provenance()
     return {
-        "model": model.name,
-        "revision": model.revision,
+        "model": name,
+        "revision": revision,
         "scale": model.scale,
         "temperature": options.used_temperature,
         "seed": options.seed if drawn else None,
