@@ -95,6 +95,17 @@ class TestWindows:
 
 
 class TestNoiseField:
+    def test_large_seeds_are_seeds_of_their_own(self):
+        like = torch.empty(4)
+        draws = {
+            tuple(Noise(seed + upper)(like).tolist())
+            for seed in (0, 1, 7)
+            for upper in (0, 2**32, 2**33, 2**62)
+        }
+        assert len(draws) == 12
+        with pytest.raises(ValueError, match="0 or more"):
+            Noise(-1)
+
     def test_one_block_draws_what_plain_noise_draws(self):
         window = NoiseField(5, 8, 12, rows=6).window(slice(0, 6), slice(0, 8), slice(0, 12))
         plain = Noise(5)

@@ -55,7 +55,7 @@ def evaluate(
     iw: Annotated[
         int, typer.Option(min=1, help="Posterior draws of the importance-weighted bound.")
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
     metric: Annotated[
         list[str] | None,
         typer.Option(

@@ -111,7 +111,9 @@ def train(
             help="Weight of the loss on features at the end of the run.", show_default=OF_PRESET
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, data order and noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, data order and noise.")
+    ] = 0,
     precision: Annotated[str, typer.Option(help="no (float32), tf32, bf16 or fp16.")] = "no",
     accumulate: Annotated[int, typer.Option(min=1, help="Batches per optimiser step.")] = 1,
     channels_last: Annotated[

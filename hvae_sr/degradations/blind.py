@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hvae_sr.degradations.base import Degradation, register_degradation
+from hvae_sr.nn.noise import seeded
 
 Range = tuple[float, float]
 Step = Callable[[Tensor], Tensor]  # one image (3, h, w) in [0, 1] -> one, perhaps of another size
@@ -279,7 +280,7 @@ class Draws:
     """Everything that is random about one image, from one seed."""
 
     def __init__(self, seed: int):
-        self.random = torch.Generator().manual_seed(seed)
+        self.random = seeded(seed)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         return low + (high - low) * torch.rand((), generator=self.random).item()

@@ -20,7 +20,7 @@ from hvae_sr.models.latent import (
     summed,
 )
 from hvae_sr.nn.distributions import bits_per_dim
-from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.noise import Noise, seeded
 
 CROP = 128  # side of the centre crops on which the bits of photographs are measured
 
@@ -135,7 +135,7 @@ def bits_of(
     """
     assert model.degradation is not None
     crop = CROP if references.space == "y" else None
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     every = [
         _centre(hr.expand(-1, 3, -1, -1), crop, model.reduction)
         for hr in references.on(model.device)

@@ -11,6 +11,7 @@ from hvae_sr.errors import MetricError
 from hvae_sr.evaluation.frechet import GaussianFit, frechet_distance
 from hvae_sr.evaluation.networks import PAIRS, SETS
 from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.nn.noise import seeded
 from hvae_sr.nn.resize import quantise
 
 REFERENCES = 10_000  # images that unconditional samples are compared with, at most
@@ -118,7 +119,7 @@ class Panel:
             raise MetricError("samples of p(x) are compared with images of one size only")
         for name in self.sets:
             SETS[name].enough(min(count, seen), "the smaller of the two sets")
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded(seed)
         for start in tqdm(range(0, count, BATCH), desc="samples of p(x)", unit="batch"):
             number = min(BATCH, count - start)
             images = model.sample(number, size=next(iter(sizes)), generator=generator)

@@ -19,6 +19,7 @@ from hvae_sr.evaluation.references import References
 from hvae_sr.evaluation.texture import SampleFigures
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
+from hvae_sr.nn.noise import seeded
 from hvae_sr.storage.serialization import fingerprint
 from hvae_sr.training.setup import hardware
 
@@ -160,7 +161,7 @@ def _pairs(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Each batch (N, C, H, W) in [0, 1] and its LR version (N, 3, h, w), with a progress bar."""
     assert model.degradation is not None
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     batches = references.on(model.device)
     for hr in tqdm(batches, total=len(references.batches), desc=task, unit="batch"):
         yield hr, model.degradation(hr.expand(-1, 3, -1, -1), generator)

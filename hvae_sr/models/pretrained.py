@@ -98,8 +98,8 @@ class Pretrained(
         """Name and revision of the weights as they are now, for what is made with them.
 
         Weights that changed since they were loaded, by fine-tuning say, are not those of their
-        revision: the name then says so, and the revision is None. A conversion to another float type
-        is no change.
+        revision: the name then says so, and the revision is None. A conversion to another float
+        type is no change.
         """
         if self.folder is None or serialization.holds(self, self.folder, converted=True):
             return self.name, self.revision

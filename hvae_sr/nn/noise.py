@@ -1,7 +1,28 @@
 """Where random draws come from."""
 
+import hashlib
+
 import torch
 from torch import Tensor
+
+WORD = 2**32  # torch's generator on the CPU keeps a seed modulo this
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator on the CPU for a seed from 0 on, however large.
+
+    A seed of more than 32 bits, of which torch would drop the upper ones, stands for the hash of
+    all its digits: 1 and 2**32 + 1 are different seeds.
+
+    Raises:
+        ValueError: for a negative seed.
+    """
+    if seed < 0:
+        raise ValueError(f"a seed is 0 or more, not {seed}")
+    if seed >= WORD:
+        digest = hashlib.blake2b(str(seed).encode(), digest_size=4).digest()
+        seed = int.from_bytes(digest, "big")
+    return torch.Generator().manual_seed(seed)
 
 
 class Noise:
@@ -12,7 +33,7 @@ class Noise:
 
     def __init__(self, source: torch.Generator | int | None = None):
         if isinstance(source, int):
-            source = torch.Generator().manual_seed(source)
+            source = seeded(source)
         self.generator = source
 
     def __call__(self, like: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.noise import Noise, seeded
 
 NOISE_BLOCK = 64  # LR pixels a side of a block with its own generator
 NOISE_PART = 2**17  # LR pixels x outputs that share a generator
@@ -49,11 +49,10 @@ class NoiseField:
         )
 
     def _generator(self, *place: int) -> torch.Generator:
-        seed = self.seed
-        if any(place):
-            digest = hashlib.blake2b(f"{seed} {place}".encode(), digest_size=7).digest()
-            seed = int.from_bytes(digest, "big")
-        return torch.Generator().manual_seed(seed)
+        if not any(place):
+            return seeded(self.seed)
+        digest = hashlib.blake2b(f"{self.seed} {place}".encode(), digest_size=7).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 
 @dataclass(frozen=True)
