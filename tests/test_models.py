@@ -3,6 +3,9 @@
 import hashlib
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -536,3 +539,22 @@ def test_every_preset_describes_a_model(name: str):
 def test_nothing_is_registered_twice():
     assert MODELS.get("HVAE") is HVAE
     assert MODELS.get("Nearest") is Nearest
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_of_a_process_with_threads_upscales():
+    code = """
+import os, torch, hvae_sr
+torch.set_num_threads(2)
+model, lr = hvae_sr.load("photo-cnn-x4"), torch.rand(1, 3, 64, 64)
+model.upscale(lr)
+child = os.fork()
+if not child:
+    model.upscale(lr)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "7\n", done.stderr

@@ -1,5 +1,7 @@
 """The contract that every model keeps: facts about it, `forward`, `loss`, `draw`, `upscale`."""
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack, overload
 
 import torch
@@ -34,6 +36,12 @@ def factors(scale: int) -> list[int]:
     if scale not in steps:
         raise ValueError(f"scale must be one of {SCALES}, not {scale!r}")
     return steps[scale]
+
+
+# OpenMP's threads do not come along in a fork: the first large operation of the child would wait for
+# them without end. One thread needs no others.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 class SuperResolutionModel(Pretrained):
