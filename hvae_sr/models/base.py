@@ -38,8 +38,8 @@ def factors(scale: int) -> list[int]:
     return steps[scale]
 
 
-# OpenMP's threads do not come along in a fork: the first large operation of the child would wait for
-# them without end. One thread needs no others.
+# OpenMP's threads do not come along in a fork: the first large operation of the child would wait
+# for them without end. One thread needs no others.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
