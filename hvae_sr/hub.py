@@ -246,8 +246,9 @@ def _card_facts(path: Path) -> tuple[str | None, dict[str, dict[str, float]]]:
 def _training(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    text = cards.short_text(path)
     try:
-        facts = json.loads(cards.short_text(path))
+        facts = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}") from error
     if not isinstance(facts, dict):
