@@ -1,5 +1,15 @@
 """Errors whose message is one sentence for a person: what is wrong and what to do about it."""
 
+from reprlib import Repr
+
+_repr = Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = 80
+
+
+def shown(value: object) -> str:
+    """What was given, as a sentence can hold it: `repr`, in one line and not long."""
+    return " ".join(_repr.repr(value).split())
+
 
 class HvaeSrError(Exception):
     """Base of every error that the command line and the demo show as they are."""

@@ -11,6 +11,7 @@ import torch
 from huggingface_hub import HfApi, ModelCardData
 from huggingface_hub.errors import EntryNotFoundError
 
+from hvae_sr import checks
 from hvae_sr.errors import HubError, ModelError
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.registry import find
@@ -37,6 +38,8 @@ def list_models(
     Raises:
         ModelError: when the config of a bundled model is damaged, naming the file.
     """
+    if scale is not None:
+        checks.whole("scale", scale, 1)
     found = []
     for name, folder in bundled().items():
         config = serialization.read_config(folder / CONFIG)

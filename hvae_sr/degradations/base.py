@@ -8,6 +8,8 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 import torch
 from torch import Tensor
 
+from hvae_sr.checks import one_of, whole
+from hvae_sr.nn.images import check_images
 from hvae_sr.registry import Registry
 
 SCALES = (2, 3, 4)
@@ -32,7 +34,7 @@ class Degradation(ABC):
     can_project: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
+        if whole("scale", self.scale) not in SCALES:
             raise ValueError(f"scale must be one of {SCALES}, not {self.scale!r}")
 
     @abstractmethod
@@ -54,11 +56,12 @@ class Degradation(ABC):
         return {"name": self.name, **arguments} if arguments else self.name
 
     def check_size(self, hr: Tensor) -> None:
-        """Refuse images whose sides are not multiples of the scale.
+        """Refuse what is not (N, C, H, W), and sides that are not multiples of the scale.
 
         Raises:
-            ValueError: saying so.
+            TypeError, ValueError: saying so.
         """
+        check_images("hr", hr, channels=None)
         height, width = hr.shape[-2:]
         if height % self.scale or width % self.scale:
             raise ValueError(
@@ -138,9 +141,7 @@ def get_degradation(name: str | Mapping[str, Any], scale: int) -> Degradation:
     """
     arguments = {"name": name} if isinstance(name, str) else dict(name)
     chosen = arguments.pop("name", None)
-    if chosen not in _REGISTRY.names:
-        known = ", ".join(_REGISTRY.names)
-        raise ValueError(f"unknown degradation {chosen!r}: choose one of {known}")
+    chosen = one_of("degradation", chosen, _REGISTRY.names)
     try:
         return _REGISTRY.get(chosen)(scale, **arguments)
     except TypeError as error:

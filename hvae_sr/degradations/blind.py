@@ -186,6 +186,7 @@ class Blind(Degradation):
 
     def __call__(self, hr: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The same images for the same state of the generator, which lives on the CPU."""
+        self.check_size(hr)
         seeds = torch.randint(2**62, (len(hr),), generator=generator).tolist()
         pairs = zip(hr, seeds, strict=True)
         return torch.stack([self.corrupt(image, seed) for image, seed in pairs])
@@ -193,7 +194,7 @@ class Blind(Degradation):
     def corrupt(self, hr: Tensor, seed: int) -> Tensor:
         """One image (3, H, W) in [0, 1] -> (3, H / scale, W / scale), rounded to 8 bits."""
         height, width = hr.shape[-2:]
-        self.check_size(hr)
+        self.check_size(hr[None])
         small = (height // self.scale, width // self.scale)
         draws = Draws(seed)
         if draws.chance(self.clean):

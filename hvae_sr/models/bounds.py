@@ -66,6 +66,9 @@ class Bounded(LatentVariableModel, registered=False):
             hr: (N, 3, H, W) in [0, 1], exactly multiples of 1 / 255.
             lr: its LR version; left out by models that start from a constant.
             noise: source of the posterior draw.
+
+        Raises:
+            TypeError, ValueError: see `check_pair`.
         """
         return next(self.elbos(hr, lr, noise))
 
@@ -73,6 +76,7 @@ class Bounded(LatentVariableModel, registered=False):
         self, hr: Tensor, lr: Tensor | None = None, noise: Noise | None = None, draws: int = 1
     ) -> Iterator[ELBO]:
         """Several posterior draws of the same images, one after another; see `elbo`."""
+        self.check_pair(hr, lr)
         activations = self.bottom_up(hr, lr)
         noise = noise or Noise()
         for _ in range(draws):

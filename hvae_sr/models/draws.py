@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hvae_sr import checks
 from hvae_sr.errors import ModelError
 from hvae_sr.models.passes import Features, LatentVariableModel
 from hvae_sr.nn.latents import Decode, LatentSource, Temperature
@@ -66,6 +67,7 @@ class Drawing(LatentVariableModel, registered=False):
     @torch.inference_mode()
     def reconstruct(self, hr: Tensor, lr: Tensor | None = None) -> Tensor:
         """Encode an image to its posterior means and decode it again: (N, 3, H, W)."""
+        self.check_pair(hr, lr)
         features, _ = self.top_down(lr, self.bottom_up(hr, lr), self._source(0.0))
         return self.mean(features).clamp(0, 1)
 
@@ -80,6 +82,7 @@ class Drawing(LatentVariableModel, registered=False):
         generator: torch.Generator | None = None,
     ) -> list[Tensor]:
         """HR (N, 3, H, W) and its LR version -> posterior latents, coarse to fine."""
+        self.check_pair(hr, lr)
         source = self._source(temperature, Noise(generator if generator is not None else seed))
         _, latents = self.top_down(lr, self.bottom_up(hr, lr), source)
         return [latent.z for latent in latents]
@@ -150,7 +153,8 @@ class Drawing(LatentVariableModel, registered=False):
         """
         if noise is None:
             noise = Noise(generator if generator is not None else seed)
-        height, width = size
+        checks.whole("num_samples", num_samples, 1, checks.MOST_SAMPLES)
+        height, width = checks.pair_of_sides("size", size, "(height, width)")
         source = self._source(temperature, noise, shape=(num_samples, height, width), decode=decode)
         lr = None
         step = self.scale * self.size_multiple if self.is_conditional else self.reduction
@@ -191,9 +195,15 @@ class Drawing(LatentVariableModel, registered=False):
         shape: tuple[int, int, int] | None = None,
         decode: Decode = "mean",
     ) -> LatentSource:
+        checks.whole("num_samples", num_samples, 1, checks.MOST_SAMPLES)
         levels = len(self.levels)
-        if not isinstance(temperature, int | float) and len(temperature) != levels:
-            raise ValueError(f"give one temperature, or one for each of the {levels} levels")
+        if isinstance(temperature, Sequence) and not isinstance(temperature, str | bytes):
+            if len(temperature) != levels:
+                raise ValueError(f"give one temperature, or one for each of the {levels} levels")
+            for of_level in temperature:
+                checks.real("temperature", of_level)
+        else:
+            checks.real("temperature", temperature)
         return LatentSource(
             noise,
             temperature=temperature,

@@ -31,11 +31,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from hvae_sr.checks import one_of
 from hvae_sr.models.arguments import Channels, Count, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel
 from hvae_sr.models.pyramid import Pyramid, pyramid
 from hvae_sr.nn import distributions
-from hvae_sr.nn.choices import one_of
 from hvae_sr.nn.distributions import likelihood_head
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
 from hvae_sr.nn.layers import (

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.nn.distributions import Likelihood
+from hvae_sr.nn.images import check_images
 from hvae_sr.nn.latents import LatentSample, LatentSource
 from hvae_sr.nn.layers import within
 from hvae_sr.nn.resize import enlarge
@@ -137,6 +138,32 @@ class LatentVariableModel(SuperResolutionModel, registered=False):
         else:
             base = enlarge(lr, self.scale, self.enlargement)
         return Start(self.start(lr, (len(lr), lr.shape[-2], lr.shape[-1])), 2 * base - 1)
+
+    def check_pair(self, hr: Tensor, lr: Tensor | None) -> None:
+        """Refuse images that are not an HR batch and its LR version.
+
+        Args:
+            hr, lr: see `bottom_up`.
+
+        Raises:
+            TypeError: for what is not a tensor of floating-point values.
+            ValueError: for shapes that do not belong together, and for sides of `hr` that are not
+                multiples of what the levels need.
+        """
+        check_images("hr", hr)
+        n, _, height, width = hr.shape
+        if height % self.reduction or width % self.reduction:
+            raise ValueError(
+                f"hr must have sides that are multiples of {self.reduction}, not {width}x{height}"
+            )
+        if lr is None:
+            if self.is_conditional:
+                raise ValueError("this model is conditional: give the LR images, lr, too")
+            return
+        check_images("lr", lr)
+        wanted = (n, 3, height // self.scale, width // self.scale)
+        if self.is_conditional and tuple(lr.shape) != wanted:
+            raise ValueError(f"lr must be {wanted} beside this hr, not {tuple(lr.shape)}")
 
     @property
     def shown_channels(self) -> int:

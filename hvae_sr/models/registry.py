@@ -7,6 +7,7 @@ registered and never imports a module that a file names: a file must not choose 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from hvae_sr.errors import shown
 from hvae_sr.registry import INTERACTIVE, Registry
 
 if TYPE_CHECKING:
@@ -49,15 +50,15 @@ def find(name: object, module: str | None) -> "type[SuperResolutionModel]":
             module must be imported first, by whoever trusts it.
     """
     if not isinstance(name, str) or name not in MODELS.names:
-        origin = f" of the module {module!r}" if module else ""
+        origin = f" of the module {shown(module)}" if module else ""
         raise ValueError(
-            f"the model class {name!r}{origin} is not registered: import the module that defines "
-            f"it first, or choose one of {', '.join(MODELS.names)}"
+            f"the model class {shown(name)}{origin} is not registered: import the module that "
+            f"defines it first, or choose one of {', '.join(MODELS.names)}"
         )
     found = MODELS.get(name)
     if not described_by(found, module):
         raise ValueError(
-            f"the model class {name!r} is the one of the module {module!r}, but {name!r} of "
+            f"the model class {name!r} is the one of the module {shown(module)}, but {name!r} of "
             f"{found.__module__!r} is imported: import the module that defines it first"
         )
     return found

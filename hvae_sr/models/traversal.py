@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hvae_sr import checks
 from hvae_sr.models.latent import GenerativeModel
-from hvae_sr.nn.noise import Noise
+from hvae_sr.nn.images import check_images
+from hvae_sr.nn.noise import LARGEST_SEED, Noise
 from hvae_sr.nn.resize import reflect
 
 
@@ -92,7 +94,7 @@ def stages(
         size: (height, width) of its images x, in pixels.
         given: whether the LR image y is given rather than drawn from p(y).
     """
-    height, width = size
+    height, width = checks.pair_of_sides("size", size, "(height, width)")
     found = [Stage(0, "nothing")]
     own = sum(level.groups for level in model.levels)
     prior = model.lr_prior if model.is_conditional and not given else None
@@ -150,7 +152,9 @@ def redraw(
         ModelError: when the model has no p(y) to draw y from.
         ValueError: when `lr` is given to an unconditional model.
     """
+    checks.whole("others", others, 0, checks.MOST_SAMPLES)
     if lr is not None:
+        check_images("lr", lr)
         if not model.is_conditional:
             raise ValueError("this model is unconditional: leave the LR image out")
         height, width = lr.shape[-2:]
@@ -191,7 +195,8 @@ def interpolate(
         ModelError: when the model has no p(y) to draw y from.
         ValueError: for fewer than 2 steps, or when both seeds are the same.
     """
-    if steps < 2:
-        raise ValueError(f"the way between two samples has at least 2 images, not {steps}")
+    for argument, seed in (("start", start), ("end", end)):
+        checks.whole(argument, seed, 0, LARGEST_SEED)
+    checks.whole("steps", steps, 2, checks.MOST_SAMPLES)
     noise = ArcNoise(start, end, [step / (steps - 1) for step in range(steps)])
     return model.sample(steps, size=size, temperature=temperature, noise=noise)

@@ -14,10 +14,10 @@ that; the prior's network updates the state, as in a VDVAE block.
 import torch
 from torch import Tensor, nn
 
+from hvae_sr.checks import one_of
 from hvae_sr.models.arguments import Channels, DegradationConfig, Depth, ModelConfig
 from hvae_sr.models.latent import Activations, Features, GenerativeModel, Level
 from hvae_sr.nn import distributions
-from hvae_sr.nn.choices import one_of
 from hvae_sr.nn.distributions import likelihood_head
 from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
 from hvae_sr.nn.layers import (

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hvae_sr.nn.choices import one_of
+from hvae_sr.checks import one_of
 from hvae_sr.nn.latents import DiagonalGaussian
 from hvae_sr.nn.layers import depth_to_space
 from hvae_sr.nn.noise import Noise

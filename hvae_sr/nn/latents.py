@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hvae_sr.nn.choices import one_of
+from hvae_sr.checks import one_of
 from hvae_sr.nn.noise import Noise
 
 STD_FLOOR = 1e-3

@@ -14,7 +14,7 @@ import torch
 from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
-from hvae_sr.nn.choices import one_of
+from hvae_sr.checks import one_of
 
 ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU, "elu": nn.ELU}
 CELLS = ("plain", "single", "bottleneck")

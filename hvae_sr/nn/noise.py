@@ -5,6 +5,9 @@ import hashlib
 import torch
 from torch import Tensor
 
+from hvae_sr.checks import whole
+
+LARGEST_SEED = 2**63 - 1
 WORD = 2**32  # torch's generator on the CPU keeps a seed modulo this
 
 
@@ -15,10 +18,9 @@ def seeded(seed: int) -> torch.Generator:
     all its digits: 1 and 2**32 + 1 are different seeds.
 
     Raises:
-        ValueError: for a negative seed.
+        TypeError, ValueError: for what is not a whole number from 0 to `LARGEST_SEED`.
     """
-    if seed < 0:
-        raise ValueError(f"a seed is 0 or more, not {seed}")
+    seed = whole("seed", seed, 0, LARGEST_SEED)
     if seed >= WORD:
         digest = hashlib.blake2b(str(seed).encode(), digest_size=4).digest()
         seed = int.from_bytes(digest, "big")
@@ -32,7 +34,7 @@ class Noise:
     """
 
     def __init__(self, source: torch.Generator | int | None = None):
-        if isinstance(source, int):
+        if source is not None and not isinstance(source, torch.Generator):
             source = seeded(source)
         self.generator = source
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from hvae_sr.nn.choices import one_of
+from hvae_sr.checks import one_of
 from hvae_sr.nn.layers import CellKind, conv3x3, residuals
 
 STARTS = ("lr", "constant")

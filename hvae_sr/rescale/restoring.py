@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hvae_sr import checks
 from hvae_sr.degradations import Degradation
 from hvae_sr.degradations.linear import CONSISTENT
 from hvae_sr.errors import ImageError, ModelError
@@ -51,6 +52,9 @@ def restore(
         ModelError: for a model of another scale or degradation.
         ValueError: for options of several outputs or another size, and as `Upscaler` does.
     """
+    checks.instance("small", small, Image.Image, "a Pillow image")
+    checks.instance("model", model, SuperResolutionModel, "a model")
+    checks.instance("shrunk", shrunk, Shrunk, "what `Shrunk.parse` reads")
     options = _checked(options)
     lr, rest = pixels.split(_grey(small) if shrunk.grey else small)
     check_fit(lr, model, shrunk)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from hvae_sr import checks
 from hvae_sr.degradations import Degradation, get_degradation
 from hvae_sr.errors import ImageError, ModelError
 from hvae_sr.imaging import pixels
@@ -42,6 +43,8 @@ def shrink(
         ModelError: for a model of LR images, which has no degradation.
         ImageError: for an original too large to be restored.
     """
+    checks.instance("image", image, Image.Image, "a Pillow image")
+    checks.instance("by", by, Degradation | SuperResolutionModel, "a model or a degradation")
     degradation = by if isinstance(by, Degradation) else degradation_of(by)
     hr, rest = pixels.split(image)
     height, width = hr.shape[-2:]

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from hvae_sr.errors import ModelError
+from hvae_sr.errors import ModelError, shown
 from hvae_sr.registry import INTERACTIVE
 from hvae_sr.storage.schema import check_structure
 from hvae_sr.version import __version__
@@ -257,8 +257,9 @@ def load_weights(
     model.load_state_dict(state, strict=True, assign=True)
     try:
         model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device {str(device)!r} cannot be used: {error}") from error
+    except (RuntimeError, AssertionError, TypeError) as error:
+        said = str(error).partition("\n")[0]
+        raise ModelError(f"device {shown(str(device))} cannot be used: {said}") from error
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -1,11 +1,12 @@
 """The models that come with the package: their names and folders."""
 
+import os
 from pathlib import Path
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from hvae_sr.errors import ModelError
+from hvae_sr.errors import ModelError, shown
 from hvae_sr.storage.serialization import CONFIG
 
 # Bundled models that had another name: the old name -> the one to load.
@@ -36,17 +37,17 @@ def located(name_or_path: str | Path) -> str | Path:
     known = bundled()
     if name in known:
         return known[name]
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # noqa: PTH112  (False also for what no file system takes as a name)
         return Path(name)
     if name in RENAMED:
         raise ModelError(
             f"the model {name!r} is called {RENAMED[name]!r} now: load it by that name"
         )
-    if Path(name).is_file() or Path(name).suffix in WEIGHT_SUFFIXES:
-        raise ModelError(f"{name!r} names a file: give the model's folder, with {CONFIG} in it")
+    if Path(name).suffix in WEIGHT_SUFFIXES:
+        raise ModelError(f"{shown(name)} names a file: give its folder, with {CONFIG}")
     if not is_repository(name):
         raise ModelError(
-            f"{name!r} is not a bundled model ({', '.join(known)}), not a folder, "
+            f"{shown(name)} is not a bundled model ({', '.join(known)}), not a folder, "
             "and not of the form owner/name"
         )
     return name

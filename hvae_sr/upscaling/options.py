@@ -1,17 +1,17 @@
 """How images are upscaled: the one place where the defaults live."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 import torch
 
+from hvae_sr import checks
 from hvae_sr.nn.latents import Decode, checked_decode
+from hvae_sr.nn.noise import LARGEST_SEED
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SEVERAL = 0.8  # temperature of several samples when none is given
 DRAWN_SEEDS = 2**31  # seeds that are drawn lie below, so that they are easy to write down
-LARGEST_SEED = 2**63 - 1
 
 
 class DrawKeywords(TypedDict, total=False):
@@ -59,7 +59,7 @@ class UpscaleOptions:
         quality: 1 to 100, of outputs saved in a lossy format; see `save_image`.
 
     Raises:
-        ValueError: for values out of range.
+        TypeError, ValueError: for values of another type, and out of range.
     """
 
     num_samples: int = 1
@@ -73,21 +73,21 @@ class UpscaleOptions:
     quality: int | None = None
 
     def __post_init__(self) -> None:
-        if self.num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
-        if self.temperature is not None and not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature must not be negative, got {self.temperature}")
-        if self.seed is not None and not 0 <= self.seed <= LARGEST_SEED:
-            raise ValueError(f"seed must be a whole number from 0 to {LARGEST_SEED}")
+        checks.whole("num_samples", self.num_samples, 1, checks.MOST_SAMPLES)
+        if self.temperature is not None:
+            checks.real("temperature", self.temperature)
+        if self.seed is not None:
+            checks.whole("seed", self.seed, 0, LARGEST_SEED)
         checked_decode(self.decode)
-        if self.tile != "auto" and self.tile < 1:
-            raise ValueError(f"tile must be at least 1 pixel, got {self.tile}")
-        if self.dtype not in DTYPES and self.dtype not in DTYPES.values():
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
-        if self.size is not None and min(self.size) < 1:
-            raise ValueError(f"size must be (width, height) in pixels, got {self.size}")
-        if self.quality is not None and not 1 <= self.quality <= 100:
-            raise ValueError(f"quality must be 1 to 100, got {self.quality}")
+        checks.flag("consistent", self.consistent)
+        if not (isinstance(self.tile, str) and self.tile == "auto"):
+            checks.whole("tile", self.tile, 1)
+        if not isinstance(self.dtype, torch.dtype) or self.dtype not in DTYPES.values():
+            checks.one_of("dtype", self.dtype, DTYPES)
+        if self.size is not None:
+            checks.pair_of_sides("size", self.size, "(width, height)")
+        if self.quality is not None:
+            checks.whole("quality", self.quality, 1, 100)
 
     def changed(self, changes: UpscaleKeywords) -> "UpscaleOptions":
         """The same with other fields; a change to None leaves a field as it is."""
