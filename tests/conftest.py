@@ -1,6 +1,8 @@
 """What the tests share: tiny models, made-up images, and folders that hold a saved model."""
 
 import io
+import json
+import math
 import signal
 import socket
 import tempfile
@@ -15,6 +17,7 @@ from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
+from hvae_sr.degradations import get_degradation
 from hvae_sr.models import (
     BIVA,
     EDSR,
@@ -33,6 +36,8 @@ from hvae_sr.models import (
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.models.registry import MODELS, MODULES
+from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
+from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.resize import enlarge, quantise
 
 if TYPE_CHECKING:
@@ -205,6 +210,76 @@ def smooth_images(*shape: int, seed: int = 0) -> Tensor:
     n, c, height, width = shape
     coarse = random_images(n, c, -(-height // 4), -(-width // 4), seed=seed)
     return quantise(enlarge(coarse, 4)[..., :height, :width])
+
+
+def pair(n: int = 2, height: int = 3, width: int = 4) -> tuple[Tensor, Tensor]:
+    """Smooth HR images and their LR versions of height x width pixels, four times smaller."""
+    hr = smooth_images(n, 3, 4 * height, 4 * width)
+    return hr, get_degradation("gaussian", 4)(hr)
+
+
+def gaussian(seed: int, shape: tuple[int, ...] = (2, 3, 4, 4)) -> DiagonalGaussian:
+    """Some distribution of a latent, named by its seed."""
+    random = torch.Generator().manual_seed(seed)
+    mean, raw = (torch.randn(shape, generator=random) for _ in range(2))
+    return DiagonalGaussian(mean, (0.5 * raw).exp())
+
+
+@torch.no_grad()
+def drawn(
+    model: GenerativeModel, hr: Tensor, lr: Tensor | None, *given: Tensor
+) -> list[LatentSample]:
+    """What latents draw from posteriors, the first ones given."""
+    source = LatentSource(Noise(0), given=given)
+    return model.top_down(lr, model.bottom_up(hr, lr), source)[1]
+
+
+@torch.no_grad()
+def integrated(
+    model: GenerativeModel, hr: Tensor, lr: Tensor, *, latents: int, axis: Tensor
+) -> float:
+    """log p of one image, by the trapezoidal rule, of a model with latents of one number each."""
+    grids = torch.meshgrid(*[axis] * latents, indexing="ij")
+    parts = []
+    for z in zip(*(grid.reshape(-1, 1, 1, 1).split(2**15) for grid in grids), strict=True):
+        rows = [image.expand(len(z[0]), -1, -1, -1) for image in (hr, lr)]
+        features, found = model.top_down(rows[1], None, LatentSource(given=list(z)))
+        joint = model.log_likelihood(features, *rows)
+        for latent in found:
+            joint = joint + latent.prior.log_prob(latent.z).sum(dim=(1, 2, 3))
+        parts.append(joint.double())
+    return float(torch.cat(parts).logsumexp(dim=0)) + latents * math.log(float(axis[1] - axis[0]))
+
+
+@torch.no_grad()
+def check_bounds_near(
+    truth: float, model: GenerativeModel, hr: Tensor, lr: Tensor | None, *, seeds: int, few: int
+) -> None:
+    """Importance-weighted bounds of one image stay below its log-likelihood, and rise towards it.
+
+    Args:
+        seeds: bounds of each kind, which say how sure their mean is.
+        few: draws of the second; the first has 1, the third 64.
+    """
+    rows = [image.expand(seeds, -1, -1, -1) if image is not None else None for image in (hr, lr)]
+    means = []
+    for draws in (1, few, 64):
+        bound = model.importance_weighted(*rows, draws=draws, noise=Noise(0))
+        assert float(bound.mean()) < truth + 3 * float(bound.std()) / math.sqrt(seeds)
+        means.append(float(bound.mean()))
+    assert means[0] < means[1] < means[2]
+    assert means[2] > truth - 0.2 * (truth - means[0])
+
+
+def save_as_format(model: SuperResolutionModel, folder: Path, version: int) -> None:
+    """A folder as the first two formats had it."""
+    model.save_pretrained(folder)
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), "format_version": version}
+    del config["model_module"], config["enlargement"]
+    if version == 1:
+        del config["hvae_sr_version"]
+    path.write_text(json.dumps(config))
 
 
 def psnr(a: Tensor, b: Tensor) -> float:

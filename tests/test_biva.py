@@ -1,18 +1,19 @@
 """BIVA: what the paper claims of its latents, asked of the model as any user can."""
 
 import itertools
-import json
-import math
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import (
+    check_bounds_near,
+    integrated,
     never_trained,
+    pair,
     random_images,
+    save_as_format,
     shaken,
-    smooth_images,
     tiny_biva,
 )
 from torch import Tensor
@@ -36,12 +37,6 @@ def deep(**changes: object) -> BIVA:
     model = shaken(tiny_biva(groups=[2, 2], **changes))
     assert isinstance(model, BIVA)
     return model
-
-
-def pair(n: int = 2) -> tuple[Tensor, Tensor]:
-    hr, degradation = smooth_images(n, 3, 12, 16), tiny_biva().degradation
-    assert degradation is not None
-    return hr, degradation(hr)
 
 
 def given_pass(
@@ -242,16 +237,8 @@ class TestBound:
         with torch.no_grad():
             for part in (model.ascents[0], *model.descents):  # wide: they reach all that counts
                 part.posterior.last.bias[1:] += 4
-            truth = float(integrated(model, hr, lr))
-            seeds, means = 200, []
-            rows = hr.expand(seeds, -1, -1, -1), lr.expand(seeds, -1, -1, -1)
-            for draws in (1, 4, 64):
-                bound = model.importance_weighted(*rows, draws=draws, noise=Noise(0))
-                error = float(bound.std()) / math.sqrt(seeds)
-                assert float(bound.mean()) < truth + 3 * error
-                means.append(float(bound.mean()))
-        assert means[0] < means[1] < means[2]
-        assert means[2] > truth - 0.2 * (truth - means[0])
+        truth = integrated(model, hr, lr, latents=3, axis=torch.linspace(-8, 8, 65))
+        check_bounds_near(truth, model, hr, lr, seeds=200, few=4)
 
     def test_both_kinds_are_used_in_every_group(self):
         hr, model = random_images(8, 3, 16, 16), tiny_biva(groups=[2, 1])
@@ -279,22 +266,6 @@ class TestBound:
         assert all(torch.isfinite(term) for term in terms.values())
         assert len(model.encode(batches[0][0])) == 2 * sum(groups) - 1 == model.groups
         assert model.sample(2, size=(16, 24), seed=0).shape == (2, 3, 16, 24)
-
-
-def integrated(model: BIVA, hr: Tensor, lr: Tensor) -> Tensor:
-    """log p(x | y) of a model with three latents of one number each, by the trapezoidal rule."""
-    axis = torch.linspace(-8, 8, 65)
-    step = float(axis[1] - axis[0])
-    grids = torch.meshgrid(axis, axis, axis, indexing="ij")
-    parts = []
-    for z in zip(*(grid.reshape(-1, 1, 1, 1).split(2**15) for grid in grids), strict=True):
-        rows = [image.expand(len(z[0]), -1, -1, -1) for image in (hr, lr)]
-        features, latents = model.top_down(rows[1], None, LatentSource(given=list(z)))
-        joint = model.log_likelihood(features, *rows)
-        for latent in latents:
-            joint = joint + latent.prior.log_prob(latent.z).sum(dim=(1, 2, 3))
-        parts.append(joint.double())
-    return torch.cat(parts).logsumexp(dim=0) + 3 * math.log(step)
 
 
 class TestParts:
@@ -386,12 +357,6 @@ class TestConfig:
     @pytest.mark.parametrize("version", [1, 2])
     def test_weights_of_the_former_network_are_refused(self, version: int, tmp_path: Path):
         """Format 2 had a BIVA whose z^TD saw the z^BU of its own level."""
-        tiny_biva().save_pretrained(tmp_path)
-        path = tmp_path / "config.json"
-        config = {**json.loads(path.read_text()), "format_version": version}
-        del config["model_module"], config["enlargement"]
-        if version == 1:
-            del config["hvae_sr_version"]
-        path.write_text(json.dumps(config))
+        save_as_format(tiny_biva(), tmp_path, version)
         with pytest.raises(ModelError, match=r"BIVA before version 0\.2.*biva-cifar10-x4"):
             hvae_sr.load(tmp_path)

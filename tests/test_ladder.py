@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 from conftest import (
+    drawn,
+    gaussian,
+    pair,
     random_images,
     shaken,
-    smooth_images,
     tiny_hvae,
     tiny_ladder,
     tiny_lr_prior,
@@ -22,23 +24,11 @@ from hvae_sr.errors import ModelError
 from hvae_sr.models import LadderVAE
 from hvae_sr.models.ladder import precision_weighted
 from hvae_sr.nn.distributions import BIN, FixedGaussian, Likelihood
-from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian, LatentSample, LatentSource
+from hvae_sr.nn.latents import STD_FLOOR, DiagonalGaussian, LatentSample
 from hvae_sr.nn.noise import Noise
 from hvae_sr.training.recipes import PRESETS
 
 CONSTANT = {"scale": 1, "start": "constant"}
-
-
-def pair(n: int = 2, height: int = 3, width: int = 4) -> tuple[Tensor, Tensor]:
-    hr, model = smooth_images(n, 3, 4 * height, 4 * width), tiny_ladder()
-    assert model.degradation is not None
-    return hr, model.degradation(hr)
-
-
-def gaussian(seed: int, shape: tuple[int, ...] = (2, 3, 4, 4)) -> DiagonalGaussian:
-    random = torch.Generator().manual_seed(seed)
-    mean, raw = (torch.randn(shape, generator=random) for _ in range(2))
-    return DiagonalGaussian(mean, (0.5 * raw).exp())
 
 
 def twins(**changes: Any) -> tuple[LadderVAE, LadderVAE]:
@@ -46,13 +36,6 @@ def twins(**changes: Any) -> tuple[LadderVAE, LadderVAE]:
     merged, alone = tiny_ladder(**changes), tiny_ladder(merge="bottom_up", **changes)
     alone.load_state_dict(shaken(merged).state_dict())
     return merged.eval(), alone.eval()
-
-
-@torch.no_grad()
-def drawn(model: LadderVAE, hr: Tensor, lr: Tensor | None, *given: Tensor) -> list[LatentSample]:
-    """What latents draw from posteriors, the first ones given."""
-    source = LatentSource(Noise(0), given=given)
-    return model.top_down(lr, model.bottom_up(hr, lr), source)[1]
 
 
 def posterior(latent: LatentSample) -> DiagonalGaussian:

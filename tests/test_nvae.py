@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import torch
 from conftest import (
+    check_bounds_near,
+    drawn,
+    gaussian,
     never_trained,
+    pair,
     random_images,
     shaken,
-    smooth_images,
     tiny_nvae,
 )
 from torch import Tensor, nn
@@ -22,32 +25,13 @@ from hvae_sr.models import NVAE
 from hvae_sr.nn.distributions import bits_per_dim
 from hvae_sr.nn.excited import REACH, Cells, SqueezeExcite
 from hvae_sr.nn.flows import Flow, FlowedGaussian
-from hvae_sr.nn.latents import DiagonalGaussian, LatentSample, LatentSource
+from hvae_sr.nn.latents import LatentSample, LatentSource
 from hvae_sr.nn.noise import Noise
 from hvae_sr.nn.spectral import SpectralNorms, kernels
 from hvae_sr.training.recipes import PRESETS
 
 CONSTANT: dict[str, Any] = {"scale": 1, "start": "constant"}
 CELLS = Cells(expansion=4, scale=0.1)
-
-
-def pair(n: int = 2, height: int = 3, width: int = 4) -> tuple[Tensor, Tensor]:
-    hr, model = smooth_images(n, 3, 4 * height, 4 * width), tiny_nvae()
-    assert model.degradation is not None
-    return hr, model.degradation(hr)
-
-
-def gaussian(seed: int, shape: tuple[int, ...] = (2, 3, 4, 4)) -> DiagonalGaussian:
-    random = torch.Generator().manual_seed(seed)
-    mean, raw = (torch.randn(shape, generator=random) for _ in range(2))
-    return DiagonalGaussian(mean, (0.5 * raw).exp())
-
-
-@torch.no_grad()
-def drawn(model: NVAE, hr: Tensor, lr: Tensor | None, *given: Tensor) -> list[LatentSample]:
-    """What latents draw from posteriors, the first ones given."""
-    source = LatentSource(Noise(0), given=given)
-    return model.top_down(lr, model.bottom_up(hr, lr), source)[1]
 
 
 def offset(latent: LatentSample) -> Tensor:
@@ -392,13 +376,7 @@ class TestFlows:
             joint = model.log_likelihood(features, hr.expand(len(grid), -1, -1, -1), None)
             joint = joint + latent.prior.log_prob(grid).sum(dim=(1, 2, 3))
             truth = float(joint.double().logsumexp(dim=0)) + 2 * math.log(0.1)
-            rows, means = hr.expand(400, -1, -1, -1), []
-            for draws in (1, 8, 64):
-                bound = model.importance_weighted(rows, draws=draws, noise=Noise(0))
-                assert float(bound.mean()) < truth + 3 * float(bound.std()) / 20
-                means.append(float(bound.mean()))
-        assert means[0] < means[1] < means[2]
-        assert means[2] > truth - 0.2 * (truth - means[0])
+        check_bounds_near(truth, model, hr, None, seeds=400, few=8)
 
     def test_samples_need_no_flow(self):
         model, (_, lr) = shaken(tiny_nvae(flows=1)), pair()

@@ -1,19 +1,25 @@
 """srVAE: two images, two latents, and who is given what; asked through the public contract."""
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import random_images, shaken, smooth_images, tiny_hvae, tiny_srvae
+from conftest import (
+    check_bounds_near,
+    integrated,
+    pair,
+    random_images,
+    save_as_format,
+    shaken,
+    tiny_hvae,
+    tiny_srvae,
+)
 from torch import Tensor
 
 import hvae_sr
 from hvae_sr.errors import ModelError
 from hvae_sr.models import SRVAE
-from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.distributions import bits_per_dim
 from hvae_sr.nn.latents import LatentSource
 from hvae_sr.nn.noise import Noise
@@ -31,13 +37,6 @@ OFFICIAL = {
     "p(z | y, u)": 6_428_516,
     "p(x | y, z)": 10_115_140,
 }
-
-
-def pair(n: int = 2, height: int = 3, width: int = 4) -> tuple[Tensor, Tensor]:
-    hr = smooth_images(n, 3, 4 * height, 4 * width)
-    model = tiny_srvae()
-    assert model.degradation is not None
-    return hr, model.degradation(hr)
 
 
 def other(model: SRVAE, hr: Tensor) -> Tensor:
@@ -142,16 +141,8 @@ class TestBound:
         with torch.no_grad():
             for stage in (model, model.lr_prior):  # wide, so that draws reach the whole posterior
                 stage.encoder[-1].last.bias[1:] += 2
-            truth = float(integrated(model, hr, lr))
-            seeds, means = 200, []
-            rows = hr.expand(seeds, -1, -1, -1), lr.expand(seeds, -1, -1, -1)
-            for draws in (1, 4, 64):
-                bound = model.importance_weighted(*rows, draws=draws, noise=Noise(0))
-                error = float(bound.std()) / math.sqrt(seeds)
-                assert float(bound.mean()) < truth + 3 * error
-                means.append(float(bound.mean()))
-        assert means[0] < means[1] < means[2]
-        assert means[2] > truth - 0.2 * (truth - means[0])
+        truth = integrated(model, hr, lr, latents=2, axis=torch.linspace(-9, 9, 181))
+        check_bounds_near(truth, model, hr, lr, seeds=200, few=4)
 
     @pytest.mark.parametrize("prior_weight", [0.0, 1.0])
     def test_the_networks_of_u_run_once_a_step(self, prior_weight: float):
@@ -287,13 +278,7 @@ def test_latents_of_the_paper_scale_preset_are_the_papers():
 @pytest.mark.parametrize("version", [1, 2])
 def test_weights_of_the_former_network_are_refused(version: int, tmp_path: Path):
     """Format 2 had an SRVAE whose x and q(z) saw u."""
-    tiny_srvae().save_pretrained(tmp_path)
-    path = tmp_path / "config.json"
-    config = {**json.loads(path.read_text()), "format_version": version}
-    del config["model_module"], config["enlargement"]
-    if version == 1:
-        del config["hvae_sr_version"]
-    path.write_text(json.dumps(config))
+    save_as_format(tiny_srvae(), tmp_path, version)
     with pytest.raises(ModelError, match=r"SRVAE before version 0\.2.*srvae-cifar10-x4"):
         hvae_sr.load(tmp_path)
 
@@ -305,17 +290,3 @@ def toy() -> SRVAE:
     model = shaken(SRVAE(scale=2, degradation="area", **tiny, **of_u, **small), 0.3)
     assert isinstance(model, SRVAE)
     return model
-
-
-def integrated(model: GenerativeModel, hr: Tensor, lr: Tensor) -> Tensor:
-    """log p(x, y) of a model with two latents of one number each, by the trapezoidal rule."""
-    axis = torch.linspace(-9, 9, 181)
-    step = float(axis[1] - axis[0])
-    u, z = (grid.reshape(-1, 1, 1, 1) for grid in torch.meshgrid(axis, axis, indexing="ij"))
-    rows = len(u)
-    hr, lr = hr.expand(rows, -1, -1, -1), lr.expand(rows, -1, -1, -1)
-    features, latents = model.top_down(lr, None, LatentSource(given=[u, z]))
-    joint = model.log_likelihood(features, hr, lr)
-    for latent in latents:
-        joint = joint + latent.prior.log_prob(latent.z).sum(dim=(1, 2, 3))
-    return joint.double().logsumexp(dim=0) + 2 * math.log(step)
