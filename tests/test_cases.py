@@ -10,13 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import Nearest
 from PIL import Image, ImageCms
-from PIL.ExifTags import IFD, Base
+from PIL.ExifTags import Base
 
 from hvae_sr.errors import ImageError
-from hvae_sr.imaging.catalogue import READ_SUFFIXES
 from hvae_sr.imaging.deep import DeepImage
 from hvae_sr.imaging.files import is_image, read_file
 from hvae_sr.imaging.foreign import HEIF

@@ -18,7 +18,7 @@ MOST_IPTC = {"JPEG": 65533 - 40}
 _WITH_EXIF = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
 _BULKY = (Base.MakerNote, Base.UserComment, Base.CFAPattern)  # the first to be left out of EXIF
 # Places and sizes in pixels of the source, which are wrong in an image of another size.
-_STALE = (37396, Base.SubjectLocation, Base.FocalPlaneXResolution,
+_STALE: tuple[int, ...] = (37396, Base.SubjectLocation, Base.FocalPlaneXResolution,
           Base.FocalPlaneYResolution, Base.FocalPlaneResolutionUnit)  # fmt: skip
 _WIDTHS = ("tiff:ImageWidth", "exif:PixelXDimension", "stDim:w")
 _HEIGHTS = ("tiff:ImageLength", "exif:PixelYDimension", "stDim:h")
@@ -79,8 +79,8 @@ def _exif(
         details = exif.get_ifd(IFD.Exif)
         if Base.ExifImageWidth in details:
             details[Base.ExifImageWidth], details[Base.ExifImageHeight] = size
-        for tag in _STALE:
-            details.pop(tag, None)
+        for stale in _STALE:
+            details.pop(stale, None)
     if kind not in _WITH_EXIF and len(exif):
         losses.append("EXIF")
     if record is not None:

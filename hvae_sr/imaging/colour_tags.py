@@ -76,14 +76,16 @@ def _of_png(head: bytes) -> ColourTags:
 
 def _of_boxes(head: bytes) -> ColourTags:
     """Of the first colour box with code points; a box with a profile is the decoder's to read."""
-    bits, named = 8, None
+    bits = 8
+    named: tuple[int, int] | None = None
     for kind, body in _boxes(head, 0, len(head)):
         if kind == b"av1C" and len(body) > 2 and body[2] & 0x40:
             bits = max(bits, 12 if body[2] & 0x20 else 10)
         elif kind == b"hvcC" and len(body) > 17:
             bits = max(bits, 8 + (body[17] & 7))
         elif kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10 and named is None:
-            named = struct.unpack_from(">HH", body, 4)
+            primaries, transfer = struct.unpack_from(">HH", body, 4)
+            named = primaries, transfer
     return _named(*named, bits) if named else ColourTags(bits=bits)
 
 

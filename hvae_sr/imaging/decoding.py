@@ -83,7 +83,7 @@ class Decoded:
     def _image(self, pixels: memoryview) -> "Image.Image | DeepImage":
         if self.mode.endswith(";16") and self.mode != "I;16":
             return self._deep(pixels)
-        image = Image.frombytes(self.mode, self.size, pixels)  # type: ignore[arg-type]
+        image = Image.frombytes(self.mode, self.size, pixels)
         image.format = self.format
         if self.palette is not None:
             mode, colours = self.palette
@@ -131,10 +131,10 @@ def _is_tiff(path: Path) -> bool:
 
 
 def _dropped(name: str, decoded: Decoded) -> str:
-    kind, rest = ("pages", "further ones") if decoded.format == "TIFF" else ("frames", "others")
+    kind = "pages" if decoded.format == "TIFF" else "frames"
     return (
-        f"{name} holds {decoded.count} {kind}, of which the first is read: the {decoded.count - 1} "
-        f"{rest} are left out"
+        f"{name} holds {decoded.count} {kind}, of which the first alone is read: "
+        f"{decoded.count - 1} dropped"
     )
 
 
@@ -175,12 +175,15 @@ def _other(request: Request, path: Path) -> Decoded:
 def _by_pillow(request: Request, path: Path, image: Image.Image, count: int) -> Decoded:
     """What Pillow opened, read by it, or by `sixteen` where it would cut colours to 8 bits."""
     from hvae_sr.imaging import sixteen
+    from hvae_sr.imaging.deep import MODES
 
     if request.budget is not None:
         check_header(image, path, request.budget)
     tags = colour_tags(path, image.format)
-    deep = sixteen.is_deep(image, path)
-    if not deep and (_cut_to_eight_bits(image) or (tags.bits > 8 and "I" not in image.mode)):
+    read_deep = sixteen.deep_reader(image, path)
+    if read_deep is None and (
+        _cut_to_eight_bits(image) or (tags.bits > 8 and "I" not in image.mode)
+    ):
         warnings.warn(
             f"{path.name} has {max(tags.bits, 10)} bits a colour, of which 8 are read"
             if image.format in ("AVIF", "HEIF")
@@ -203,8 +206,9 @@ def _by_pillow(request: Request, path: Path, image: Image.Image, count: int) -> 
         opaque.format = "BMP"
         image = opaque
     plain = _plain(image, [], count)
-    if deep:
-        mode, values = sixteen.read_deep(image, path)
+    if read_deep is not None:
+        values = read_deep()
+        mode = MODES[values.shape[2]]
         info = {key: value for key, value in plain.info.items() if key != "transparency"}
         return Decoded(mode, plain.size, plain.format, None, info, [], values.tobytes(), count)
     if request.frames and count > 1 and image.format != "TIFF":

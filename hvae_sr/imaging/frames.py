@@ -29,7 +29,7 @@ def read_frames(image: Image.Image) -> tuple[str, bytes, list[float]]:
         frames.append(image.convert("RGBA"))
         duration = image.info.get("duration", 0)
         durations.append(float(duration) if isinstance(duration, int | float) else 0)
-    opaque = all(frame.getextrema()[3] == (255, 255) for frame in frames)
+    opaque = all(frame.getchannel("A").getextrema() == (255, 255) for frame in frames)
     mode = "RGB" if opaque else "RGBA"
     pixels = b"".join(frame.convert(mode).tobytes() for frame in frames)
     return mode, pixels, [each if each > 0 else _DURATION for each in durations]

@@ -1,35 +1,36 @@
 """PNG and PPM of 16 bits a channel, which Pillow cuts to 8; without torch."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from hvae_sr.imaging.deep import DEEPEST, MODES
+from hvae_sr.imaging.deep import DEEPEST
 
 _GREY, _COLOURS = 0, (2, 4, 6)  # colour types of PNG; the last three Pillow cuts
 
 
-def is_deep(image: Image.Image, path: Path) -> bool:
-    """Whether an opened PNG or PPM has 16 bits a channel that Pillow would not keep."""
+def deep_reader(image: Image.Image, path: Path) -> Callable[[], np.ndarray] | None:
+    """What reads an opened, not yet loaded PNG or PPM as (H, W, C) uint16.
+
+    None where Pillow keeps the file's depth, or nothing does.
+    """
     if getattr(image, "is_animated", False):
-        return False
-    if image.format == "PPM":
-        return image.mode == "RGB" and any(
-            tile.codec_name.startswith("ppm") and tile.args[1] > 255 for tile in image.tile
-        )
+        return None
+    if image.format == "PPM" and image.mode == "RGB":
+        for tile in getattr(image, "tile", ()):
+            if tile.codec_name.startswith("ppm") and tile.args[1] > 255:
+                return partial(_ppm, path, image.size, tile)
     if image.format != "PNG":
-        return False
+        return None
     with path.open("rb") as file:
         header = file.read(33)
     keyed = header[25] == _GREY and "transparency" in image.info
-    return header[24] == 16 and (header[25] in _COLOURS or keyed)
-
-
-def read_deep(image: Image.Image, path: Path) -> tuple[str, np.ndarray]:
-    """Mode (of `deep.MODES`) and values (H, W, C) of an opened file that `is_deep`."""
-    values = _ppm(image, path) if image.format == "PPM" else _png(path)
-    return MODES[values.shape[2]], values
+    deep = header[24] == 16 and (header[25] in _COLOURS or keyed)
+    return partial(_png, path) if deep else None
 
 
 def _png(path: Path) -> np.ndarray:
@@ -39,9 +40,8 @@ def _png(path: Path) -> np.ndarray:
     return values[..., None] if values.ndim == 2 else values
 
 
-def _ppm(image: Image.Image, path: Path) -> np.ndarray:
-    tile = image.tile[0]
-    width, height = image.size
+def _ppm(path: Path, size: tuple[int, int], tile: Any) -> np.ndarray:
+    width, height = size
     top = int(tile.args[1])
     if tile.codec_name == "ppm_plain":
         numbers = b"\n".join(

@@ -55,7 +55,7 @@ def layout(path: Path) -> Layout:
         tifffile.TiffFileError: and nearly anything else, for a damaged file.
     """
     with tifffile.TiffFile(path) as file:
-        pages = list(file.pages)
+        pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
         if any(_DNG in page.tags or page.photometric in _RAW for page in pages):
             raise raw_refused(path.name)
         whole = [i for i, page in enumerate(pages) if not _is_reduced(page)]

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from hvae_sr.imaging.catalogue import format_of
+from hvae_sr.imaging.deep import DeepImage
 from hvae_sr.imaging.files import ImageFile, read_file, save_animation, save_image
 from hvae_sr.imaging.formats import check_side, check_target, losses, to_supported_mode
 from hvae_sr.upscaling.options import UpscaleOptions
@@ -42,11 +45,11 @@ def upscale_file(
         _check(file, target, model, options, record)
     upscaler = Upscaler(model, options)
     if len(file.images) == 1:
-        outputs = upscaler.images(file.images[0])
+        outputs: Sequence[Image.Image | DeepImage] = upscaler.images(file.images[0])
         for record, output, target in zip(made, outputs, targets, strict=True):
             save_image(output, target, record=record, quality=options.quality)
         return
-    frames = [upscaler.images(image) for image in file.images]
+    frames: list[Sequence[Any]] = [upscaler.images(image) for image in file.images]
     for record, several, target in zip(made, zip(*frames, strict=True), targets, strict=True):
         save_animation(several, target, file, record=record, quality=options.quality)
 

@@ -20,8 +20,8 @@ from hvae_sr.upscaling.tiling import Progress
 if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
 
-Several = TypeVar("Several", list[Image.Image], list[DeepImage], list[np.ndarray], Tensor)
-Single = TypeVar("Single", Image.Image, DeepImage, np.ndarray, Tensor)
+Several = TypeVar("Several")
+Single = TypeVar("Single")
 Form = TypeVar("Form", Image.Image, DeepImage, np.ndarray)
 IDENTICAL = 1e-10  # a squared error that counts as 100 dB
 
@@ -42,9 +42,9 @@ class UpscaleOutput(Generic[Several, Single]):
             draws, and None where fewer than two are made. None for a deterministic model, and
             where outputs are fitted into a `size`.
         lr_psnr: (N, S) in dB: each output, rounded to the depth of the input (8 bits, or 16) and
-            shrunk without rounding, against the input. 45 dB and more means a possible HR version of it; 100 is the most. None
-            where the degradation is not linear and where outputs are fitted into a `size`: nothing
-            can be compared then.
+            shrunk without rounding, against the input. 45 dB and more means a possible HR version
+            of it; 100 is the most. None where the degradation is not linear and where outputs are
+            fitted into a `size`: nothing can be compared then.
         temperature: of the draws.
         seed: of the draws; with it they can be repeated.
     """
@@ -157,7 +157,7 @@ class Upscaler:
         *,
         generator: torch.Generator | None = None,
         **changes: Unpack[UpscaleKeywords],
-    ) -> Images:
+    ) -> Any:
         """The `images` of a call alone, without the work that the other fields take."""
         options = self.options.changed(changes).with_seed(generator)
         source = InputImage.of(image, self.model.device)
