@@ -228,7 +228,7 @@ class TestArrays:
             Upscaler(Nearest(2)).images(array)
 
     def test_consistency_follows_the_depth(self):
-        smooth = smooth_images(1, 3, 16, 16)[0].permute(1, 2, 0).numpy()
+        smooth = smooth_images(1, 3, 16, 16)[0].permute(1, 2, 0).numpy() / 2 + 0.25
         model = Nearest(2, "gaussian")
         deep = Upscaler(model)((smooth * 65535).round().astype(np.uint16), consistent=True)
         flat = Upscaler(model)((smooth * 255).round().astype(np.uint8), consistent=True)

@@ -58,7 +58,7 @@ class InputImage:
         if not image.is_floating_point():
             raise ValueError(f"expected floats in [0, 1], got {image.dtype}: divide by 255 first")
         low, high = (float(value) for value in image.aminmax())
-        if not (low >= -NEAR and high <= 1 + NEAR):
+        if low < -NEAR or high > 1 + NEAR:  # NaN is refused where the network's outputs are
             raise ValueError(
                 f"expected values in [0, 1], got {low:.6g} to {high:.6g}: scale them first"
             )
