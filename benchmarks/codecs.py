@@ -123,7 +123,7 @@ class FullSize:
     def __init__(self, image: Image.Image, codec: str):
         def encode(quality: int) -> bytes:
             file = io.BytesIO()
-            with encodable(image, f"an image as {codec}"):
+            with encodable(image.size, f"an image as {codec}"):
                 image.save(file, format=codec, quality=quality, **RIVALS[codec])
             return file.getvalue()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import time
 import warnings
@@ -122,6 +123,7 @@ class TestOpening:
         def refuse(*arguments: object, **options: object) -> None:
             raise PermissionError(13, "Permission denied")
 
+        colours().save(tmp_path / "in.png")
         monkeypatch.setattr(Image, "open", refuse)
         with pytest.raises(ImageError, match=r"in\.png may not be read"):
             decode(Request(str(tmp_path / "in.png")))
@@ -218,7 +220,9 @@ class TestSaving:
         try:
             save_image(Image.new("RGB", size), path)
         except ImageError as error:
-            assert "could not be written" in str(error) and "\n" not in str(error)
+            assert re.search("could not be written|cannot hold", str(error)) and "\n" not in str(
+                error
+            )
             assert not list(tmp_path.iterdir())
         else:
             assert open_image(path).size == size

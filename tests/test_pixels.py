@@ -136,10 +136,23 @@ class TestModes:
         assert np.abs(saved - values.repeat(2, 0).repeat(2, 1)).max() <= 1
 
     def test_floating_point_pictures(self):
-        values = np.array([[0.0, 0.25], [1.0, 2.0], [-1.0, np.nan]], dtype=np.float32)
+        values = np.array([[0.0, 0.25], [1.0, 1.001], [-0.001, 0.5]], dtype=np.float32)
         larger = Nearest(2).upscale(Image.fromarray(values))
         assert larger.mode == "I;16"
-        assert np.asarray(larger)[::2, ::2].tolist() == [[0, 16384], [65535, 65535], [0, 0]]
+        assert np.asarray(larger)[::2, ::2].tolist() == [[0, 16384], [65535, 65535], [0, 32768]]
+
+    @pytest.mark.parametrize("high", [1.1, 255.0, float("nan"), float("inf")])
+    def test_floating_point_values_without_a_known_white_are_refused(self, high: float):
+        values = np.array([[0.0, high]], dtype=np.float32)
+        with pytest.raises(ImageError, match=r"bring them into 0 to 1"):
+            Nearest(2).upscale(Image.fromarray(values))
+
+    @pytest.mark.parametrize("low, high", [(0.0, 255.0), (-1.0, 1.0), (0.0, float("inf"))])
+    def test_tensors_out_of_range_are_refused(self, low: float, high: float):
+        values = torch.full((1, 3, 4, 4), low)
+        values[0, 0, 0, 0] = high
+        with pytest.raises(ValueError, match=r"expected values in \[0, 1\], got .*: scale them"):
+            Nearest(2).upscale(values)
 
     def test_a_sixteen_bit_ramp_keeps_far_more_than_256_levels(self):
         ramp = np.linspace(0, 65535, 512).round().astype(np.uint16)[None].repeat(2, axis=0)

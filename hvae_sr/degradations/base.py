@@ -86,7 +86,7 @@ class Degradation(ABC):
         """y - A x; see `LinearDegradation`."""
         self._refuse()
 
-    def project(self, hr: Tensor, lr: Tensor, rounds: int = 4) -> Tensor:
+    def project(self, hr: Tensor, lr: Tensor, rounds: int = 4, levels: int = 255) -> Tensor:
         """The nearest image to `hr` whose LR version is `lr`; see `LinearDegradation`."""
         self._refuse()
 

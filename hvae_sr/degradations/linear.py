@@ -19,7 +19,8 @@ from hvae_sr.degradations.base import Degradation, register_degradation
 from hvae_sr.nn.resize import quantise, reflect
 from hvae_sr.nn.windows import Window, windows
 
-CONSISTENT = 0.1 / 255  # a residual no 8-bit image can show
+UNSEEN = 0.1  # of a step between two values of a file: a residual that it cannot show
+CONSISTENT = UNSEEN / 255  # the same of an 8-bit image
 WINDOW, HALO = 96, 16  # LR pixels of the windows of the projection
 
 
@@ -50,7 +51,7 @@ class LinearDegradation(Degradation):
         """y - A x: (N, C, h, w), in memory that the size of `lr` bounds; see `project`."""
         return lr - self._along(self._along(hr, -1, _operator), -2, _operator)
 
-    def project(self, hr: Tensor, lr: Tensor, rounds: int = 4) -> Tensor:
+    def project(self, hr: Tensor, lr: Tensor, rounds: int = 4, levels: int = 255) -> Tensor:
         """The nearest image to `hr` in [0, 1] whose LR version is `lr` ("back-projection").
 
         Every A is separable, A = R x R for the matrix R of one axis, so the exact correction
@@ -61,11 +62,12 @@ class LinearDegradation(Degradation):
             hr: (N, C, H, W) in [0, 1].
             lr: (N, C, H / scale, W / scale) in [0, 1].
             rounds: how often to solve and clip.
+            levels: the largest value of a file of the image's depth, 255 or 65535.
         """
         hr = hr.clone()
         for _ in range(rounds):
             residual = self.residual(hr, lr)
-            unsettled = residual.abs().amax(dim=(1, 2, 3), keepdim=True) >= CONSISTENT
+            unsettled = residual.abs().amax(dim=(1, 2, 3), keepdim=True) >= UNSEEN / levels
             if not unsettled.any():
                 break
             wide = self._along(residual * unsettled, -1, _inverse)

@@ -43,11 +43,21 @@ def check_header(image: Image.Image, path: Path, budget: Budget) -> None:
         )
     if "bmp_rle" in codecs:
         pixels = width * height * PER_RUN + height * PER_ROW
-    size = path.stat().st_size
-    if size > pixels + WITHOUT_METADATA.get(str(image.format), budget.spare):
+    spare = WITHOUT_METADATA.get(str(image.format), budget.spare)
+    check_file_size(path, image.size, pixels + spare)
+
+
+def check_file_size(path: Path, size: tuple[int, int], most: int) -> None:
+    """Refuse a file of more than so many bytes, which are out of proportion to its pixels.
+
+    Raises:
+        ImageError: in one sentence.
+    """
+    found = path.stat().st_size
+    if found > most:
         raise ImageError(
-            f"{path.name} has {size} bytes for {width}x{height} pixels: export it again without "
-            "what lies beside them"
+            f"{path.name} has {found} bytes for {size[0]}x{size[1]} pixels: export it again "
+            "without what lies beside them"
         )
 
 
@@ -62,6 +72,7 @@ def check_metadata(image: Image.Image, name: str, budget: Budget) -> None:
     if image.mode in INKS:
         kept.pop("icc_profile", None)
     size = sum(len(value) for value in kept.values() if isinstance(value, bytes))
+    size += sum(len(key) + len(value) for key, value in kept.get("texts", {}).items())
     texts = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
     if texts > budget.spare:
         raise ImageError(f"{name} unpacks to {texts} bytes of text: export it again without them")

@@ -38,7 +38,8 @@ class Decoder:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # codecs chatter there
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            # One thread: a decoder's budget of memory counts the stacks of all.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,
         )
 
@@ -52,8 +53,8 @@ class Decoder:
         budget = request.budget
         try:
             with self._deadline(budget.seconds * PATIENCE if budget else None):
-                told = (request.path, request.largest, asdict(budget) if budget else None)
-                send(self.process.stdin, told)
+                cost = asdict(budget) if budget else None
+                send(self.process.stdin, (request.path, request.largest, cost, request.frames))
                 found, pixels = receive(self.process.stdout)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             raise ImageError(self._ended(request)) from error

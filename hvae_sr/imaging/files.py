@@ -2,8 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,62 @@ from hvae_sr.atomic import atomic_write
 from hvae_sr.errors import ImageError
 from hvae_sr.imaging import decoders
 from hvae_sr.imaging.budget import Budget
+from hvae_sr.imaging.carried import encoder_options
+from hvae_sr.imaging.catalogue import FORMATS as CATALOGUE
+from hvae_sr.imaging.catalogue import READ_SUFFIXES, SUFFIXES
 from hvae_sr.imaging.decoding import FORMATS, LARGEST_FILE, Request
-from hvae_sr.imaging.formats import SUFFIXES, check_target, quality_options, to_supported_mode
-from hvae_sr.imaging.metadata import encoder_options, read_record
+from hvae_sr.imaging.deep import DeepImage
+from hvae_sr.imaging.encoding import save_frames, write_deep
+from hvae_sr.imaging.formats import check_target, quality_options, to_supported_mode
+from hvae_sr.imaging.metadata import read_record
+from hvae_sr.imaging.refusals import encodable
+
+__all__ = [
+    "LARGEST_FILE", "SUFFIXES", "ImageFile", "encodable", "ensure_writable", "file_record",
+    "is_image", "open_image", "read_file", "read_record", "save_animation", "save_image",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """What was read of an image file, at full depth.
+
+    Args:
+        images: one, or every frame of an animation.
+        durations: of the frames, in milliseconds; empty for a still image.
+        loop: how often the animation is shown, 0 for ever; None where the file does not say.
+    """
+
+    images: list[Image.Image | DeepImage]
+    durations: list[float]
+    loop: int | None
 
 
 def is_image(path: Path) -> bool:
     """Whether a path is a file whose suffix names an image format that is read here."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    return path.suffix.lower() in READ_SUFFIXES and path.is_file()
+
+
+def read_file(
+    path: str | Path,
+    largest: int = LARGEST_FILE,
+    budget: Budget | None = None,
+    *,
+    frames: bool = False,
+) -> ImageFile:
+    """Read an image file completely and at its depth, as `open_image` does.
+
+    Args:
+        frames: read all frames of an animation.
+
+    Raises:
+        ImageError: see `open_image`.
+    """
+    decoded = decoders.decode(Request(str(Path(path).absolute()), largest, budget, frames))
+    for sentence in decoded.warnings:
+        warnings.warn(sentence, stacklevel=2)
+    loop = decoded.info.get("loop")
+    return ImageFile(decoded.images(), decoded.durations, loop if isinstance(loop, int) else None)
 
 
 def open_image(
@@ -28,23 +76,27 @@ def open_image(
 ) -> Image.Image:
     """Read an image file completely, its size checked before a pixel is decoded.
 
-    A process of its own decodes it, so that Ctrl-C works at any time. Of animated files the first
-    frame is read. Pillow reads colours of more than 8 bits with 8, which a warning says; greyscale
-    of 16 bits keeps them.
+    A process of its own decodes it, so that Ctrl-C works at any time. Of animations and files of
+    several pages the first is read, which a warning says. As Pillow has no mode for them, colours
+    of more than 8 bits become 8, which a warning says, too (`read_file` keeps them); greyscale of
+    16 bits keeps them.
 
     Args:
-        path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, or AVIF where Pillow has it.
+        path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, AVIF where Pillow has it, or HEIC where
+            pi-heif is installed.
         largest: most pixels accepted.
         budget: what decoding may cost, for files of strangers; left out, as much as it takes.
 
     Raises:
-        ImageError: in one sentence, for a file that is missing, not an image, truncated, huge, or
-            over the budget.
+        ImageError: in one sentence, for a file that is missing, not an image, truncated, huge,
+            camera raw, HDR, of values that have no known white, or over the budget.
     """
-    decoded = decoders.decode(Request(str(Path(path).absolute()), largest, budget))
-    for sentence in decoded.warnings:
+    (image,) = read_file(path, largest, budget).images
+    if isinstance(image, DeepImage):
+        sentence = f"{Path(path).name} has 16 bits a colour, of which 8 are read"
         warnings.warn(sentence, stacklevel=2)
-    return decoded.image()
+        return image.eight_bits()
+    return image
 
 
 def file_record(path: Path) -> dict[str, Any] | None:
@@ -71,7 +123,7 @@ def ensure_writable(path: Path, overwrite: bool) -> None:
 
 
 def save_image(
-    image: Image.Image,
+    image: Image.Image | DeepImage,
     path: str | Path,
     *,
     record: dict[str, Any] | None = None,
@@ -79,9 +131,9 @@ def save_image(
 ) -> None:
     """Write an image next to its final name, then rename: no half-written file is ever seen.
 
-    ICC profile, EXIF, XMP and DPI that the image carries are kept, as far as the format has
-    room. Greyscale of 16 bits keeps them in PNG, TIFF and PPM; the others take it rounded to 8.
-    GIF holds 256 colours.
+    ICC profile, EXIF, XMP, IPTC, texts and DPI that the image carries are kept, as far as the
+    format has room, see `formats.losses`. 16 bits a channel are kept in PNG, TIFF and PPM; the
+    others take them rounded to 8. GIF holds 256 colours.
 
     Args:
         image: any mode that `hvae_sr.imaging.pixels.join` gives.
@@ -97,35 +149,36 @@ def save_image(
     """
     path = Path(path)
     kind = check_target(path)
-    with encodable(image, str(path)):
+    with encodable(image.size, str(path)):
         image = to_supported_mode(image, path)
         options = {**quality_options(kind, quality), **encoder_options(image, kind, record)}
         with atomic_write(path) as scratch:
-            image.save(scratch, format=kind, **options)
+            if isinstance(image, DeepImage):
+                write_deep(image, scratch, kind, options)
+            else:
+                image.save(scratch, format=kind, **options)
 
 
-@contextmanager
-def encodable(image: Image.Image, name: str) -> Iterator[None]:
-    """Turn whatever an encoder of images or the disk raises into one sentence.
-
-    Args:
-        name: of what is written.
+def save_animation(
+    images: Sequence[Image.Image],
+    path: str | Path,
+    source: ImageFile,
+    *,
+    record: dict[str, Any] | None = None,
+    quality: int | None = None,
+) -> None:
+    """`save_image` for every frame of an animation, with the timing of its source.
 
     Raises:
-        ImageError: in place of any other exception.
+        ImageError: as `save_image`, and for a format without animations.
     """
-    try:
-        yield
-    except ImageError:
-        raise
-    except MemoryError as error:
-        raise ImageError(f"{name} needs more memory to be written than there is") from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise ImageError(f"{name} could not be written: {reason}") from error
-    except Exception as error:
-        # Pillow's encoders raise nearly anything: struct.error, RuntimeError, OverflowError.
-        raise ImageError(
-            f"{name} could not be written, its format does not hold this image of "
-            f"{image.width}x{image.height} pixels ({error}): use PNG or TIFF"
-        ) from error
+    path = Path(path)
+    kind = check_target(path)
+    if not CATALOGUE[kind].frames:
+        raise ImageError(f"{path.name} cannot hold an animation: use GIF, PNG, WebP or AVIF")
+    with encodable(images[0].size, str(path)):
+        frames = [to_supported_mode(image, path) for image in images]
+        plain = [each.eight_bits() if isinstance(each, DeepImage) else each for each in frames]
+        options = {**quality_options(kind, quality), **encoder_options(plain[0], kind, record)}
+        with atomic_write(path) as scratch:
+            save_frames(plain, scratch, kind, source.durations, source.loop, options)

@@ -2,14 +2,19 @@
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 from hvae_sr.errors import ImageError
 
-XMP = 0x02BC  # the TIFF tag
+if TYPE_CHECKING:
+    from hvae_sr.imaging.deep import DeepImage
+
+XMP, IPTC = 0x02BC, 0x83BB  # the TIFF tags
+_IPTC_BLOCK = 1028  # of Photoshop's resources
+_NO_TEXTS = ("XML:com.adobe.xmp", "Raw profile type", "hvae_sr")
 PREFIX = "hvae_sr "
 LONGEST_RECORD = 2**14  # characters
 
@@ -27,8 +32,8 @@ _DESCRIPTIVE = (
 )
 
 
-def metadata(image: Image.Image) -> dict[str, Any]:
-    """What an image carries beside its pixels: `icc_profile`, `dpi`, `xmp`, `exif`, as bytes.
+def metadata(image: "Image.Image | DeepImage") -> dict[str, Any]:
+    """What an image carries beside its pixels: see `profile_and_size`, and `exif` as bytes.
 
     EXIF that Pillow cannot parse is left out, and so are the layout tags of a TIFF and the small
     preview some cameras embed.
@@ -37,11 +42,24 @@ def metadata(image: Image.Image) -> dict[str, Any]:
     return {**profile_and_size(image), **({"exif": exif.tobytes()} if len(exif) else {})}
 
 
-def profile_and_size(image: Image.Image) -> dict[str, Any]:
-    """`icc_profile`, `xmp` (bytes) and `dpi` of an image, as far as it has them."""
+def profile_and_size(image: "Image.Image | DeepImage") -> dict[str, Any]:
+    """What an image has of these, but for EXIF.
+
+    `icc_profile`, `xmp` and `iptc` (bytes), `dpi`, `texts` (of a PNG: key -> text), `comment` (of
+    a JPEG or GIF, as text).
+    """
     info = {key: image.info[key] for key in ("icc_profile", "xmp") if image.info.get(key)}
     if isinstance(info.get("xmp"), str):
         info["xmp"] = info["xmp"].encode()
+    if texts := kept_texts(image):
+        info["texts"] = texts
+    if iptc := found_iptc(image):
+        info["iptc"] = iptc
+    comment = image.info.get("comment")
+    if isinstance(comment, bytes):
+        comment = comment.decode("utf-8", "replace")
+    if isinstance(comment, str) and comment.strip("\0 "):
+        info["comment"] = comment
     try:
         dpi = tuple(float(value) for value in image.info.get("dpi", ()))
     except (TypeError, ValueError, ZeroDivisionError):
@@ -51,25 +69,62 @@ def profile_and_size(image: Image.Image) -> dict[str, Any]:
     return info
 
 
-def readable_exif(image: Image.Image) -> Image.Exif:
+def kept_texts(image: "Image.Image | DeepImage") -> dict[str, str]:
+    """The texts of a PNG, but for those that hold other metadata."""
+    found = getattr(image, "text", None) or image.info.get("texts")
+    if not isinstance(found, dict):
+        return {}
+    return {
+        str(key): str(text)
+        for key, text in found.items()
+        if not str(key).startswith(_NO_TEXTS) and isinstance(text, str)
+    }
+
+
+def found_iptc(image: "Image.Image | DeepImage") -> bytes | None:
+    """IPTC records, from a JPEG's Photoshop block, a TIFF's tag, or what was read before."""
+    found = image.info.get("iptc")
+    if found is None and isinstance(block := image.info.get("photoshop"), dict):
+        found = block.get(_IPTC_BLOCK)
+    if found is None and (tags := getattr(image, "tag_v2", None)) is not None:
+        found = tags.get(IPTC)
+    if isinstance(found, tuple):  # numbers of four bytes, as some programs declare it
+        return None
+    return bytes(found) if isinstance(found, bytes) and found else None
+
+
+def readable_exif(image: "Image.Image | DeepImage") -> Image.Exif:
     """An image's EXIF in a form that is certain to be writable; empty when it cannot be read."""
-    exif = Image.Exif()
     try:
-        found = image.getexif()
-        if image.format == "TIFF":
-            for tag in _DESCRIPTIVE:
-                if tag in found:
-                    exif[tag] = found[tag]
-            for part in (IFD.Exif, IFD.GPSInfo):
-                values = {k: v for k, v in found.get_ifd(part).items() if k != IFD.Interop}
-                if values:
-                    exif[part] = values
-            found = exif
+        if isinstance(image, Image.Image):
+            found = image.getexif()
+        else:
+            found = Image.Exif()
+            found.load(image.info.get("exif", b""))
+        if image.format == "TIFF" and hasattr(image, "tag_v2"):
+            found = tiff_exif(found)
         exif = Image.Exif()
         exif.load(found.tobytes() if len(found) else b"")
         return exif
     except Exception:  # a hostile EXIF block makes Pillow raise nearly anything
         return Image.Exif()
+
+
+def tiff_exif(found: Image.Exif) -> Image.Exif:
+    """What of a TIFF's tags speaks of the image's making; the others describe the file."""
+    exif = Image.Exif()
+    for tag in _DESCRIPTIVE:
+        if tag in found:
+            exif[tag] = found[tag]
+    for part in (IFD.Exif, IFD.GPSInfo):
+        values = {k: v for k, v in found.get_ifd(part).items() if k != IFD.Interop}
+        if values:
+            exif[part] = values
+    return exif
+
+
+def _own_exif(image: "Image.Image | DeepImage") -> Image.Exif:
+    return image.getexif() if isinstance(image, Image.Image) else readable_exif(image)
 
 
 def record_text(record: dict[str, Any]) -> str:
@@ -95,36 +150,9 @@ def parse_record(text: object) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def read_record(image: Image.Image) -> dict[str, Any] | None:
+def read_record(image: "Image.Image | DeepImage") -> dict[str, Any] | None:
     """The record `save_image` wrote, or None for other people's images and damaged records."""
     try:
-        return parse_record(image.getexif().get(Base.ProcessingSoftware))
+        return parse_record(_own_exif(image).get(Base.ProcessingSoftware))
     except Exception:  # a hostile EXIF block makes Pillow raise nearly anything
         return None
-
-
-def encoder_options(image: Image.Image, kind: str, record: dict[str, Any] | None) -> dict[str, Any]:
-    """Options of Pillow's encoder of a format for what an image carries, and a record.
-
-    Raises:
-        ImageError: for a record that is too long.
-    """
-    kept = metadata(image)
-    exif = Image.Exif()
-    exif.load(kept.pop("exif", b""))
-    if IFD.Exif in exif and Base.ExifImageWidth in exif.get_ifd(IFD.Exif):
-        details = exif.get_ifd(IFD.Exif)
-        details[Base.ExifImageWidth], details[Base.ExifImageHeight] = image.size
-    if record is not None:
-        exif[Base.ProcessingSoftware] = record_text(record)
-    xmp = kept.pop("xmp", None)
-    if xmp and kind == "PNG":
-        kept["pnginfo"] = PngImagePlugin.PngInfo()
-        kept["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
-    elif xmp and kind == "TIFF":
-        exif[XMP] = xmp
-    elif xmp:
-        kept["xmp"] = xmp
-    if len(exif):
-        kept["exif"] = exif
-    return kept

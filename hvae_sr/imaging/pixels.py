@@ -5,6 +5,8 @@ is set aside by `split` and put back by `join`.
 """
 
 import io
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +18,17 @@ from PIL.ExifTags import Base
 from torch import Tensor
 
 from hvae_sr.errors import ImageError
+from hvae_sr.imaging.deep import DEEPEST, DeepImage
 from hvae_sr.imaging.metadata import profile_and_size, readable_exif
 from hvae_sr.nn.resize import enlarge
 
+# What `ImageOps.exif_transpose` takes out of XMP, too.
+_TURNED = re.compile(
+    rb"\btiff:Orientation=[\"'][0-9][\"']|<tiff:Orientation>[0-9]</tiff:Orientation>"
+)
 _STRAIGHT = {"RGBa": "RGBA", "La": "LA"}
-_DEEPEST = 65535
+_NEAR = 1 / 512  # by which resampling may leave [0, 1]
+_STRIP = 2**20  # values converted at a time, so that no temporary is as large as the image
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,8 @@ class Rest:
     info: dict[str, Any]
 
 
-def split(image: Image.Image) -> tuple[Tensor, Rest]:
-    """Any Pillow image -> RGB (1, 3, H, W) in [0, 1], upright, and the rest.
+def split(image: Image.Image | DeepImage) -> tuple[Tensor, Rest]:
+    """Any Pillow image, or one of 16 bits -> RGB (1, 3, H, W) in [0, 1], upright, and the rest.
 
     Greyscale is repeated over the three channels; palettes, CMYK (through its ICC profile where
     that is usable) and LAB become RGB. Greyscale of 16 bits or floating point in [0, 1] comes
@@ -43,13 +51,16 @@ def split(image: Image.Image) -> tuple[Tensor, Rest]:
     fringe when the image is enlarged.
 
     Raises:
-        ImageError: for an image with no pixel, and for integers that 16 bits cannot hold.
+        ImageError: for an image with no pixel, for integers that 16 bits cannot hold, and for
+            floating-point values outside [0, 1], naming their range.
     """
     if 0 in image.size:
         raise ImageError(f"the image is {image.width}x{image.height}: it has no pixel")
-    image.load()
     exif = readable_exif(image)
-    exif.pop(Base.Orientation, None)
+    orientation = exif.pop(Base.Orientation, None)
+    if isinstance(image, DeepImage):
+        return _split_deep(image, exif, orientation)
+    image.load()
     image = _upright(image)
     info = {**profile_and_size(image), **({"exif": exif.tobytes()} if len(exif) else {})}
     if image.mode.startswith("I") or image.mode == "F":
@@ -68,20 +79,50 @@ def split(image: Image.Image) -> tuple[Tensor, Rest]:
     return _tensor(image.convert("RGB")), Rest(grey_only, False, None, info)
 
 
+def _split_deep(image: DeepImage, exif: Image.Exif, orientation: object) -> tuple[Tensor, Rest]:
+    info = {**profile_and_size(image), **({"exif": exif.tobytes()} if len(exif) else {})}
+    if "xmp" in info:
+        info["xmp"] = _TURNED.sub(b"", info["xmp"])
+    array = _turned(image.array, orientation)
+    values = torch.empty(array.shape[2], *array.shape[:2])
+    for channel, out in enumerate(values):
+        out.copy_(torch.from_numpy(array[..., channel].astype(np.float32))).div_(DEEPEST)
+    alpha = values[-1:][None] if image.has_alpha else None
+    rgb = (values[:-1] if image.has_alpha else values)[None].expand(-1, 3, -1, -1)
+    if alpha is not None:
+        rgb = _filled(rgb, alpha > 0)
+    return rgb, Rest(image.channels < 3, True, alpha, info)
+
+
+def _turned(array: np.ndarray, orientation: object) -> np.ndarray:
+    """(H, W, C) as EXIF's orientation means it."""
+    if orientation in (5, 6, 7, 8):
+        array = array.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
+
+
 def join(rgb: Tensor, rest: Rest) -> Image.Image:
-    """RGB (3, H, W) in [0, 1] and the rest -> a Pillow image of the family it came from.
+    """`join_deep`, where a Pillow image is expected: colours of 16 bits are rounded to 8."""
+    joined = join_deep(rgb, rest)
+    return joined.eight_bits() if isinstance(joined, DeepImage) else joined
+
+
+def join_deep(rgb: Tensor, rest: Rest) -> Image.Image | DeepImage:
+    """RGB (3, H, W) in [0, 1] and the rest -> an image of the family it came from.
 
     The metadata are the source's, its DPI too: prints grow as the image does.
     """
     alpha = rest.alpha
     if rest.grey:
         rgb = rgb.mean(dim=0, keepdim=True)
-    if rest.deep:
-        values = rgb[0].clamp(0, 1).mul(_DEEPEST).round().cpu().numpy().astype(np.uint16)
-        image = Image.fromarray(values)
-    else:
-        planes = rgb if alpha is None else torch.cat([rgb, alpha[0].to(rgb)])
-        image = _image(planes)
+    planes = [*rgb, *(() if alpha is None else alpha[0].to(rgb))]
+    if rest.deep and len(planes) > 1:
+        return DeepImage(_values(planes, DEEPEST), dict(rest.info))
+    image = _image(planes, DEEPEST if rest.deep else 255)
     image.info.update(rest.info)
     return image
 
@@ -100,12 +141,12 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 def to_image(image: Tensor) -> Image.Image:
     """RGB, grey or RGBA (C, H, W) in [0, 1] -> an 8-bit Pillow image, rounded."""
-    return _image(image)
+    return _image(list(image))
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
     """Greyscale of 16 bits or floating point in [0, 1] -> 8 bits, rounded, metadata kept."""
-    smaller = _image(_deep(image)[0])
+    smaller = _image(list(_deep(image)[0]))
     smaller.info.update(image.info)
     return smaller
 
@@ -119,21 +160,37 @@ def _tensor(image: Image.Image) -> Tensor:
 def _deep(image: Image.Image) -> Tensor:
     """Greyscale of more than 8 bits -> (1, 1, H, W) in [0, 1]."""
     values: np.ndarray = np.asarray(image).astype(np.float32)
+    low, high = float(values.min()), float(values.max())
     if image.mode != "F":
-        if values.min() < 0 or values.max() > _DEEPEST:
+        if low < 0 or high > DEEPEST:
             raise ImageError(
-                f"the image holds integers of {values.min():.0f} to {values.max():.0f}: bring "
-                f"them into 0 to {_DEEPEST} first"
+                f"the image holds integers of {low:.0f} to {high:.0f}: bring them into 0 to "
+                f"{DEEPEST} first"
             )
-        values = values / _DEEPEST
-    values = np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0)
-    return torch.from_numpy(values).clamp(0, 1)[None, None]
+        values /= DEEPEST
+    elif not (low >= -_NEAR and high <= 1 + _NEAR):
+        raise ImageError(
+            f"the image holds floating-point values of {low:.6g} to {high:.6g}: bring them into "
+            "0 to 1 first"
+        )
+    return torch.from_numpy(values).clamp_(0, 1)[None, None]
 
 
-def _image(image: Tensor) -> Image.Image:
-    values = image.detach().clamp(0, 1).mul(255).round().byte().cpu()
-    array = values.permute(1, 2, 0).numpy()
+def _image(planes: Sequence[Tensor], top: int = 255) -> Image.Image:
+    array = _values(planes, top)
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+
+
+def _values(planes: Sequence[Tensor], top: int) -> np.ndarray:
+    """Planes (H, W) in [0, 1] -> (H, W, C) integers from 0 to `top`, rounded, strip by strip."""
+    height, width = planes[0].shape
+    out = np.empty((height, width, len(planes)), np.uint8 if top == 255 else np.uint16)
+    step = max(1, _STRIP // width)
+    for channel, plane in enumerate(planes):
+        for start in range(0, height, step):
+            strip = plane[start : start + step].detach().float().clamp(0, 1).mul_(top).round_()
+            out[start : start + step, :, channel] = strip.cpu().numpy()
+    return out
 
 
 def _filled(rgb: Tensor, known: Tensor) -> Tensor:

@@ -70,8 +70,8 @@ def _listen(requests: "queue.SimpleQueue[Request]") -> None:
     """In a thread, so that the process ends with the one that asks, in mid-work too."""
     try:
         while True:
-            path, largest, budget = receive(sys.stdin.buffer)[0]
-            requests.put(Request(path, largest, Budget(**budget) if budget else None))
+            path, largest, budget, frames = receive(sys.stdin.buffer)[0]
+            requests.put(Request(path, largest, Budget(**budget) if budget else None, frames))
     finally:
         os._exit(0)
 

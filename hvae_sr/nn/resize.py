@@ -14,9 +14,9 @@ ENLARGEMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def quantise(image: Tensor) -> Tensor:
-    """Clip to [0, 1] and round to the 256 values an 8-bit file can hold."""
-    return image.clamp(0, 1).mul(255).round().div(255)
+def quantise(image: Tensor, levels: int = 255) -> Tensor:
+    """Clip to [0, 1] and round to the values a file can hold: `levels` + 1 of them."""
+    return image.clamp(0, 1).mul(levels).round().div(levels)
 
 
 def enlarge(lr: Tensor, scale: int, mode: str = "bicubic") -> Tensor:

@@ -1,13 +1,19 @@
 """Image files: one in, one for each sample out, each with a record of its making."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hvae_sr.imaging.files import open_image, save_image
-from hvae_sr.imaging.formats import to_supported_mode
+from PIL import Image
+
+from hvae_sr.imaging.catalogue import format_of
+from hvae_sr.imaging.deep import DeepImage
+from hvae_sr.imaging.files import ImageFile, read_file, save_animation, save_image
+from hvae_sr.imaging.formats import check_side, check_target, losses, to_supported_mode
 from hvae_sr.upscaling.options import UpscaleOptions
 from hvae_sr.upscaling.records import records
+from hvae_sr.upscaling.sizes import fitted
 from hvae_sr.upscaling.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -32,10 +38,42 @@ def upscale_file(
         ValueError, ModelError: as `Upscaler` does.
     """
     options = (options or UpscaleOptions()).with_seed()
-    image = open_image(source)
-    for target in targets:
-        to_supported_mode(image, target)  # lost transparency is refused before the long work
-    outputs = Upscaler(model, options).images(image)
+    holds_frames = all((found := format_of(path)) and found.frames for path in targets)
+    file = read_file(source, frames=holds_frames)
     made = records(source, model, options)
-    for record, output, target in zip(made, outputs, targets, strict=True):
-        save_image(output, target, record=record, quality=options.quality)
+    for record, target in zip(made, targets, strict=True):
+        _check(file, target, model, options, record)
+    upscaler = Upscaler(model, options)
+    if len(file.images) == 1:
+        outputs: Sequence[Image.Image | DeepImage] = upscaler.images(file.images[0])
+        for record, output, target in zip(made, outputs, targets, strict=True):
+            save_image(output, target, record=record, quality=options.quality)
+        return
+    frames: list[Sequence[Any]] = [upscaler.images(image) for image in file.images]
+    for record, several, target in zip(made, zip(*frames, strict=True), targets, strict=True):
+        save_animation(several, target, file, record=record, quality=options.quality)
+
+
+def _check(
+    file: ImageFile,
+    target: Path,
+    model: "SuperResolutionModel",
+    options: UpscaleOptions,
+    record: dict[str, Any],
+) -> None:
+    """Refuse, before the long work, what the target cannot hold, and say what it will lack.
+
+    Raises:
+        ImageError: for transparency or a size that its format does not have.
+    """
+    check_target(target)
+    image = file.images[0]
+    size = (image.width * model.scale, image.height * model.scale)
+    turned = size[::-1]
+    if options.size is not None:
+        size, turned = fitted(*size, options.size), fitted(*turned, options.size)
+    check_side(target, max(size, turned, key=max))
+    for each in file.images:
+        to_supported_mode(each, target)
+    for sentence in losses(image, target, record):
+        warnings.warn(sentence, stacklevel=3)

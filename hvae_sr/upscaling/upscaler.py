@@ -3,11 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from hvae_sr.errors import ImageError
+from hvae_sr.imaging.deep import DeepImage
 from hvae_sr.nn.resize import quantise
 from hvae_sr.upscaling.inputs import Images, InputImage
 from hvae_sr.upscaling.network import run_in_tiles
@@ -18,8 +20,9 @@ from hvae_sr.upscaling.tiling import Progress
 if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
 
-Several = TypeVar("Several", list[Image.Image], Tensor)
-Single = TypeVar("Single", Image.Image, Tensor)
+Several = TypeVar("Several")
+Single = TypeVar("Single")
+Form = TypeVar("Form", Image.Image, DeepImage, np.ndarray)
 IDENTICAL = 1e-10  # a squared error that counts as 100 dB
 
 
@@ -38,10 +41,10 @@ class UpscaleOutput(Generic[Several, Single]):
             at 0 and 1, see `Likelihood.variance`. With `consistent` it is estimated from projected
             draws, and None where fewer than two are made. None for a deterministic model, and
             where outputs are fitted into a `size`.
-        lr_psnr: (N, S) in dB: each output, rounded to 8 bits and shrunk without rounding, against
-            the input. 45 dB and more means a possible HR version of it; 100 is the most. None
-            where the degradation is not linear and where outputs are fitted into a `size`: nothing
-            can be compared then.
+        lr_psnr: (N, S) in dB: each output, rounded to the depth of the input (8 bits, or 16) and
+            shrunk without rounding, against the input. 45 dB and more means a possible HR version
+            of it; 100 is the most. None where the degradation is not linear and where outputs are
+            fitted into a `size`: nothing can be compared then.
         temperature: of the draws.
         seed: of the draws; with it they can be repeated.
     """
@@ -79,11 +82,11 @@ class Upscaler:
     @overload
     def __call__(
         self,
-        image: Image.Image,
+        image: Form,
         *,
         generator: torch.Generator | None = None,
         **changes: Unpack[UpscaleKeywords],
-    ) -> UpscaleOutput[list[Image.Image], Image.Image]: ...
+    ) -> UpscaleOutput[list[Form], Form]: ...
 
     @overload
     def __call__(
@@ -97,7 +100,7 @@ class Upscaler:
     @torch.inference_mode()
     def __call__(
         self,
-        image: Image.Image | Tensor,
+        image: Image.Image | DeepImage | np.ndarray | Tensor,
         *,
         generator: torch.Generator | None = None,
         **changes: Unpack[UpscaleKeywords],
@@ -105,13 +108,14 @@ class Upscaler:
         """Enlarge an image, and say what the outputs have in common.
 
         Args:
-            image: a Pillow image of any mode and size, or a tensor (N, 3, h, w) in [0, 1].
+            image: a Pillow image of any mode and size, a `DeepImage`, an array (H, W) or
+                (H, W, 1 to 4) of uint8 or uint16, or a tensor (N, 3, h, w) in [0, 1].
             generator: a `torch.Generator` to draw the seed from; not together with `seed`.
             changes: fields of `UpscaleOptions`.
 
         Raises:
-            ValueError: for arguments out of range, several outputs asked of a deterministic model,
-                or consistency with a degradation that is not linear.
+            ValueError: for arguments and values out of range, several outputs asked of a
+                deterministic model, or consistency with a degradation that is not linear.
             ImageError: when not even the smallest tile fits in memory, or three passes of the model
                 do not reach the `size`.
             ModelError: when the network gives values that are not finite.
@@ -119,9 +123,9 @@ class Upscaler:
         options = self.options.changed(changes).with_seed(generator)
         source = InputImage.of(image, self.model.device)
         if options.size is None:
-            outputs, std = self._outputs_and_std(source.lr, options)
+            outputs, std = self._outputs_and_std(source.lr, options, source.levels)
             images, mean = source.several(outputs), source.single(outputs.mean(dim=1))
-            lr_psnr = self._lr_psnr(outputs, source.lr)
+            lr_psnr = self._lr_psnr(outputs, source.lr, source.levels)
         else:
             images, std, lr_psnr = self._fitted(source, options, options.size), None, None
             mean = source.mean(images)
@@ -131,11 +135,11 @@ class Upscaler:
     @overload
     def images(
         self,
-        image: Image.Image,
+        image: Form,
         *,
         generator: torch.Generator | None = None,
         **changes: Unpack[UpscaleKeywords],
-    ) -> list[Image.Image]: ...
+    ) -> list[Form]: ...
 
     @overload
     def images(
@@ -149,17 +153,17 @@ class Upscaler:
     @torch.inference_mode()
     def images(
         self,
-        image: Image.Image | Tensor,
+        image: Image.Image | DeepImage | np.ndarray | Tensor,
         *,
         generator: torch.Generator | None = None,
         **changes: Unpack[UpscaleKeywords],
-    ) -> Images:
+    ) -> Any:
         """The `images` of a call alone, without the work that the other fields take."""
         options = self.options.changed(changes).with_seed(generator)
         source = InputImage.of(image, self.model.device)
         if options.size is not None:
             return self._fitted(source, options, options.size)
-        return source.several(self._outputs(source.lr, options))
+        return source.several(self._outputs(source.lr, options, source.levels))
 
     def _fitted(self, source: InputImage, options: UpscaleOptions, size: tuple[int, int]) -> Images:
         """Outputs after as many passes of the model as the size takes, then shrunk to fit it.
@@ -174,28 +178,31 @@ class Upscaler:
                 f"the image is {source.size[0]}x{source.size[1]}, no smaller than "
                 f"{target[0]}x{target[1]}: nothing is left to draw, ask for one sample"
             )
-        outputs = self._outputs(source.lr, options) if needed else source.lr.unsqueeze(1)
+        levels = source.levels
+        outputs = self._outputs(source.lr, options, levels) if needed else source.lr.unsqueeze(1)
         alone = replace(options, num_samples=1, temperature=options.used_temperature)
         finished = []
         for output in outputs.unbind(dim=1):
             for _ in range(needed - 1):
-                output = self._outputs(output, alone)[:, 0]
+                output = self._outputs(output, alone, levels)[:, 0]
             finished.append(source.fitted(output, target))
         return source.gathered(finished)
 
-    def _lr_psnr(self, outputs: Tensor, lr: Tensor) -> Tensor | None:
+    def _lr_psnr(self, outputs: Tensor, lr: Tensor, levels: int) -> Tensor | None:
         """(N, S, 3, H, W) against its LR image (N, 3, h, w) -> (N, S) in dB."""
         degradation = self.model.degradation
         if degradation is None or not degradation.can_project:
             return None
-        residuals = [degradation.residual(quantise(s), lr) for s in outputs.unbind(dim=1)]
+        residuals = [degradation.residual(quantise(s, levels), lr) for s in outputs.unbind(dim=1)]
         errors = torch.stack([r.square().mean(dim=(1, 2, 3)) for r in residuals], dim=1)
         return -10 * errors.clamp_min(IDENTICAL).log10()
 
-    def _outputs_and_std(self, lr: Tensor, options: UpscaleOptions) -> tuple[Tensor, Tensor | None]:
+    def _outputs_and_std(
+        self, lr: Tensor, options: UpscaleOptions, levels: int
+    ) -> tuple[Tensor, Tensor | None]:
         """Outputs (N, S, 3, H, W) and what `UpscaleOutput.std` says of them."""
         if not self.model.is_stochastic:
-            return self._outputs(lr, options), None
+            return self._outputs(lr, options, levels), None
         if not options.consistent:
             draw = self.model.draw_with_variance
             parts = run_in_tiles(self.model, lr, options, draw, 9, self.progress)
@@ -204,16 +211,20 @@ class Upscaler:
             spread = means.var(dim=1, correction=int(options.num_samples > 1))
             std = (spread + square * variances.mean(dim=1)).sqrt()
             return outputs.clamp(0, 1), std
-        outputs = self._outputs(lr, options)
+        outputs = self._outputs(lr, options, levels)
         if options.num_samples == 1 or options.used_temperature == 0:
             return outputs, None
         draws = outputs
         if options.decode == "mean":
-            draws = self._outputs(lr, replace(options, decode="sample"))
+            draws = self._outputs(lr, replace(options, decode="sample"), levels)
         return outputs, draws.std(dim=1)
 
-    def _outputs(self, lr: Tensor, options: UpscaleOptions) -> Tensor:
-        """LR (N, 3, h, w) -> (N, S, 3, H, W) in [0, 1], projected where that is asked for."""
+    def _outputs(self, lr: Tensor, options: UpscaleOptions, levels: int) -> Tensor:
+        """LR (N, 3, h, w) -> (N, S, 3, H, W) in [0, 1], projected where that is asked for.
+
+        Args:
+            levels: the largest value of a file of the image's depth: 255 or 65535.
+        """
         degradation = self.model.degradation
         if options.consistent and degradation is not None:
             degradation.check_projection()
@@ -223,5 +234,5 @@ class Upscaler:
             return outputs
         assert degradation is not None
         inputs = lr.repeat_interleave(options.num_samples, dim=0)
-        flat = degradation.project(outputs.flatten(0, 1), inputs)
+        flat = degradation.project(outputs.flatten(0, 1), inputs, levels=levels)
         return flat.unflatten(0, (-1, options.num_samples))
