@@ -1,5 +1,7 @@
 """Streams beside the video: packets copied into another container, text subtitles converted."""
 
+import io
+import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
@@ -16,6 +18,7 @@ COPIED = ("audio", "subtitle")
 # Names of FFmpeg's decoders of text, and the one kind of text that each container is given.
 TEXTS = ("mov_text", "subrip", "srt", "text", "webvtt", "ass", "ssa")
 TEXT_OF = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+SPECIAL = "\\'[]|: \t\n"  # in the name of a file of the `tee` muxer
 PREFERRED = (".mkv", ".mp4", ".mov", ".webm")  # where the source's own container cannot be written
 
 
@@ -122,7 +125,13 @@ class Conversion:
         stream.codec_context.subtitle_header = self.decoder.subtitle_header
 
     def __call__(self, packet: Any) -> Iterator[Any]:
-        words = self.decoder.decode2(packet)
+        try:
+            words = self.decoder.decode2(packet)
+        except av.FFmpegError as error:
+            raise MovieError(
+                f"stream {packet.stream_index} holds damaged subtitles, which cannot be converted: "
+                "write .mkv, which takes them as they are"
+            ) from error
         if packet.pts is None or words is None or not len(words):  # a pause, in MP4
             return
         begin = packet.pts - round(self.start / packet.time_base)
@@ -151,13 +160,37 @@ def _fits(container: str, stream: Any) -> bool:
 
 
 def _holds(container: str, stream: Any) -> bool:
-    context = stream.codec_context
-    return context is not None and context.codec.name in _codecs(container)
+    """Whether a container's header takes a stream as it is, which only writing one tells."""
+    if stream.codec_context is None or stream.codec_context.codec.name not in _codecs(container):
+        return False
+    return _header_takes(av.open(io.BytesIO(), "w", format=container), stream)
 
 
 def _by_acm(container: str, stream: Any) -> bool:
-    """Windows Media, ADPCM, mu-law, AMR: whatever WAV has a number for."""
-    return container == "matroska" and stream.type == "audio" and _holds("wav", stream)
+    """Windows Media, ADPCM, mu-law, AMR: most of what WAV has a number for."""
+    if container != "matroska" or stream.type != "audio" or stream.codec_context is None:
+        return False
+    if stream.codec_context.codec.name not in _codecs("wav"):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        return _header_takes(av.open(tee(container, Path(folder) / "a"), "w", format="tee"), stream)
+
+
+def _header_takes(output: Any, stream: Any) -> bool:
+    try:
+        with output:
+            output.add_stream_from_template(stream)
+            output.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def tee(container: str, file: Path) -> str:
+    """What the `tee` muxer is told to write a file with."""
+    name = f"file:{file.absolute()}"
+    escaped = "".join(f"\\{letter}" if letter in SPECIAL else letter for letter in name)
+    return f"[f={container}]{escaped}"
 
 
 def _is_text(stream: Any) -> bool:

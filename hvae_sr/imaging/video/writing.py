@@ -12,7 +12,7 @@ from av.codec.context import Flags
 from hvae_sr.errors import HvaeSrError, MovieError
 from hvae_sr.imaging.video import CONTAINERS
 from hvae_sr.imaging.video.colours import FromRGB
-from hvae_sr.imaging.video.copying import copy_of, needs_acm, others
+from hvae_sr.imaging.video.copying import copy_of, needs_acm, others, tee
 from hvae_sr.imaging.video.decoding import Frame
 from hvae_sr.imaging.video.reading import UNEXPECTED, Facts
 from hvae_sr.imaging.video.timing import Timeline
@@ -23,7 +23,6 @@ ENCODERS = {"mp4": H264, "matroska": H264, "mov": H264, "webm": VP9}
 OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # of each container
 VIDEO_TAGS = {"language", "title", "handler_name"}
 PHONES = ("com.apple.", "com.android.")  # that tags of phones begin with, in MOV and MP4
-SPECIAL = "\\'[]|: \t\n"  # in the name of a file of the `tee` muxer
 
 
 def container_of(target: Path) -> str:
@@ -171,11 +170,9 @@ def _spelt(key: str) -> str:
 
 
 def _opened(scratch: Path, container: str, streams: list[Any], tags: dict[str, str]) -> Any:
-    file = f"file:{scratch.absolute()}"
     if needs_acm(container, streams):
-        escaped = "".join(f"\\{letter}" if letter in SPECIAL else letter for letter in file)
-        return av.open(f"[f={container}]{escaped}", "w", format="tee")
+        return av.open(tee(container, scratch), "w", format="tee")
     mov = container in ("mp4", "mov") and any(key.startswith(PHONES) for key in tags)
     # A list of tags of any name, in place of the few that iTunes knows.
     options = {"movflags": "use_metadata_tags"} if mov else {}
-    return av.open(file, "w", format=container, options=options)
+    return av.open(f"file:{scratch.absolute()}", "w", format=container, options=options)
