@@ -163,7 +163,16 @@ def _holds(container: str, stream: Any) -> bool:
     """Whether a container's header takes a stream as it is, which only writing one tells."""
     if stream.codec_context is None or stream.codec_context.codec.name not in _codecs(container):
         return False
+    if container == "mp4" and _is_unplaced(stream):
+        return False
     return _header_takes(av.open(io.BytesIO(), "w", format=container), stream)
+
+
+def _is_unplaced(stream: Any) -> bool:
+    """PCM whose loudspeakers nobody names, as in MXF: MP4 wants them, but says so at its end."""
+    return stream.type == "audio" and (
+        stream.codec_context.codec.name.startswith("pcm_") and "channels" in stream.layout.name
+    )
 
 
 def _by_acm(container: str, stream: Any) -> bool:

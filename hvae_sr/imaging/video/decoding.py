@@ -37,7 +37,8 @@ def rehearsed(
 ) -> Timeline:
     """Decode a movie once without the network: what must be refused is found before the work.
 
-    That costs 1 to 2 % of the time that photo-cnn-x2 takes on a CPU, and more beside a fast GPU.
+    That costs less than a thousandth of the time on a CPU (25 frames of 640x360: 0.02 s before 80 s
+    of photo-cnn-x2), and beside a fast GPU at most what a decoder alone takes of the whole.
 
     Args:
         progress: called after each frame with the frames decoded.
