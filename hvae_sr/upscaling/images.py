@@ -1,5 +1,6 @@
 """Image files: one in, one for each sample out, each with a record of its making."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from hvae_sr.imaging.files import open_image, save_image
 from hvae_sr.imaging.formats import to_supported_mode
 from hvae_sr.upscaling.options import UpscaleOptions
 from hvae_sr.upscaling.records import records
+from hvae_sr.upscaling.sizes import fitted
 from hvae_sr.upscaling.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -33,6 +35,12 @@ def upscale_file(
     """
     options = (options or UpscaleOptions()).with_seed()
     image = open_image(source)
+    if options.size is not None and fitted(*image.size, options.size) == image.size:
+        warnings.warn(
+            f"{source.name} is not smaller than {options.size[0]}x{options.size[1]}: it keeps its "
+            "size",
+            stacklevel=2,
+        )
     for target in targets:
         to_supported_mode(image, target)  # lost transparency is refused before the long work
     outputs = Upscaler(model, options).images(image)

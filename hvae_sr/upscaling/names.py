@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hvae_sr.upscaling.options import UpscaleOptions
 
 # Formats that hold what an upscaled image has: many colours, and the record in EXIF.
+OTHER_NAMES = {".jfif": ".jpg", ".jpe": ".jpg", ".mpo": ".jpg", ".apng": ".png"}
 KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 
 
@@ -22,7 +23,9 @@ def kept_suffix(path: Path) -> str:
         from hvae_sr.imaging.video.copying import suffix_for  # PyAV, for movies alone
 
         return suffix_for(path)
-    return path.suffix if path.suffix.lower() in KEPT_SUFFIXES else ".png"
+    if path.suffix.lower() in KEPT_SUFFIXES:
+        return path.suffix
+    return OTHER_NAMES.get(path.suffix.lower(), ".png")
 
 
 def numbered(target: Path, num_samples: int) -> list[Path]:
