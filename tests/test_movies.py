@@ -300,7 +300,7 @@ def test_odd_sizes_repeat_their_last_row_and_column(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "wanted", "seen"),
-    [((50, 1000), (50, 38), 1), ((96, 96), (96, 72), 2), ((16, 16), (16, 12), 0)],
+    [((50, 1000), (50, 38), 1), ((96, 96), (96, 72), 2), ((16, 16), (32, 24), 0)],
 )
 def test_size_fits_the_frames_into_a_box(
     tmp_path: Path, size: tuple[int, int], wanted: tuple[int, int], seen: int

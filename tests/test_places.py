@@ -21,7 +21,7 @@ from hvae_sr.upscaling.preflight import check_folder, check_places, identities
 Usage = namedtuple("Usage", "total used free")
 
 
-class Never(Nearest):
+class Unreached(Nearest):
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         pytest.fail("the model ran")
 
@@ -62,7 +62,7 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_written_to(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ImageError, match="may not be written to: change its permissions"):
-        upscale_folder(album, album.parent / "new" / "out", Never(2))
+        upscale_folder(album, album.parent / "new" / "out", Unreached(2))
     assert not (album.parent / "new").exists()
 
 

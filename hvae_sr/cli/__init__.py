@@ -64,13 +64,15 @@ def run(arguments: list[str], name: str = "hvae-sr") -> int:
         try:
             code = app(arguments, prog_name="hvae-sr", standalone_mode=False)
         except (KeyboardInterrupt, typer.Abort):
-            return 128 + came[0] if came else INTERRUPTED
+            code = INTERRUPTED
         except (HvaeSrError, ValueError, OSError) as error:
             say(error)
             return 2
         except _UsageError as error:
             say(error.format_message())
             return 2
+    if came:  # typer has made the code of Ctrl-C of it
+        return 128 + came[0]
     return code if isinstance(code, int) else 0
 
 
