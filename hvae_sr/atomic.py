@@ -3,12 +3,16 @@
 A kill, a full disk or an exception in the middle leaves what was there before as it was.
 """
 
+import errno
 import os
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# What file systems of networks, phones and FUSE say of a call that they do not have.
+UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY)
 
 
 @contextmanager
@@ -60,6 +64,14 @@ def _usual_mode(folder: Path) -> int:
 
 
 def sync(file: Path) -> None:
-    """Make sure that a file has reached the disk before anything relies on it."""
+    """Make sure that a file has reached the disk, as far as its file system knows how to.
+
+    Raises:
+        OSError: when the disk refuses the file.
+    """
     with file.open("rb+") as handle:
-        os.fsync(handle.fileno())
+        try:
+            os.fsync(handle.fileno())
+        except OSError as error:
+            if error.errno not in UNKNOWN:
+                raise

@@ -264,7 +264,7 @@ class TestFolder:
     def test_a_folder_becomes_a_tree_beside_it(self, album, model, run, tmp_path):
         code, said, error = run("upscale", album, "--model", model)
         out = tmp_path / "album-x2"
-        assert (code, error) == (0, "")
+        assert (code, error) == (0, "hvae-sr: image 1 of 2\n")
         assert said == f"{out}: 2 written, 0 already done, 0 in the way, 0 failed, 0 not images\n"
         assert {str(p.relative_to(out)) for p in out.rglob("*.*")} == {"a.png", "deep/b.png"}
         code, said, _ = run("upscale", album, "--model", model)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -36,7 +37,7 @@ def wholes() -> list[Whole]:
     alpha.putalpha(Image.fromarray(ramp))
     deep = Image.fromarray(ramp.astype(np.uint16) * 257)
     grey, palette, cmyk = Image.fromarray(ramp), rgb.quantize(32), rgb.convert("CMYK")
-    saved: list[tuple[str, Image.Image, dict[str, object]]] = [
+    saved: list[tuple[str, Image.Image, dict[str, Any]]] = [
         *((".png", image, {}) for image in (rgb, alpha, grey, palette, deep, grey.convert("1"))),
         (".png", rgb, {"save_all": True, "append_images": [rgb.rotate(90)], "duration": 80}),
         *((".jpg", image, {}) for image in (rgb, grey, cmyk)),

@@ -59,7 +59,7 @@ def run(count: int, seed: int, scratch: Path) -> Iterator[Outcome]:
     _prepare(scratch)
     chance = random.Random(seed)
     for number in range(count):
-        chosen = {
+        chosen: dict[str, str | None] = {
             "--preset": chance.choice(PRESETS),
             "--data": "train.npy",
             "--steps": "2",

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hvae_sr.cli.app import Device, Model, app
+from hvae_sr.cli.app import Device, Model, Revision, Token, app
+from hvae_sr.cli.models import AUTO, loaded
 
 
 @app.command()
@@ -75,21 +76,22 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Write OUT.json and OUT.md as well as printing.")
     ] = None,
-    device: Device = "cpu",
+    device: Device = AUTO,
+    revision: Revision = None,
+    token: Token = None,
 ) -> None:
     """Score a model beside interpolation, back-projection and linear MMSE.
 
     Generative models also get bits/dim, the texture of their samples and their calibration.
     """
     from hvae_sr.evaluation import references, report, tables
-    from hvae_sr.hub import load
 
-    loaded = load(model, device=device)
+    network = loaded(model, device, revision, token)
     results = report.evaluate_all(
-        loaded,
+        network,
         [
             references.load_references(
-                source, loaded.scale, space=space, limit=limit, root=data_root
+                source, network.scale, space=space, limit=limit, root=data_root
             )
             for source in data
         ],

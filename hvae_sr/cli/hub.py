@@ -6,26 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hvae_sr.cli.app import Model, app
+from hvae_sr.cli.app import Model, Revision, Token, app
+from hvae_sr.cli.models import named
 
 if TYPE_CHECKING:
     from hvae_sr.hub import Info
 
-Token = Annotated[
-    str | None,
-    typer.Option(
-        help="Access token of the hub.", show_default="HF_TOKEN, or that of `hf auth login`"
-    ),
-]
-
 
 @app.command("list")
-def list_models() -> None:
-    """List the bundled models with their scores, as Markdown tables."""
+def list_models(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what `info --json` tells of each, in a list.")
+    ] = False,
+) -> None:
+    """List the bundled models with their scores, as Markdown tables or as JSON."""
     from hvae_sr.evaluation.tables import bundled_tables
+    from hvae_sr.hub import info as look_up
     from hvae_sr.storage.cards import RESULTS
     from hvae_sr.storage.shelf import bundled
 
+    if as_json:
+        print(json.dumps([asdict(look_up(name)) for name in bundled()], indent=2))
+        return
     print("\n\n".join(bundled_tables()))
     others = [name for name, folder in bundled().items() if not (folder / RESULTS).is_file()]
     if others:
@@ -35,16 +37,14 @@ def list_models() -> None:
 @app.command()
 def info(
     model: Model,
-    revision: Annotated[
-        str | None,
-        typer.Option(help="Branch, tag or commit of a repository.", show_default="main"),
-    ] = None,
+    revision: Revision = None,
     token: Token = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what is known of a model: class, size, scores, training, licence, SHA-256."""
     from hvae_sr.hub import info as look_up
 
+    model, revision = named(model, revision)
     found = look_up(model, revision=revision, token=token)
     print(json.dumps(asdict(found), indent=2) if as_json else _described(found))
 

@@ -5,7 +5,8 @@ from typing import Annotated, cast
 
 import typer
 
-from hvae_sr.cli.app import Device, Model, Seed, app
+from hvae_sr.cli.app import Device, Model, Revision, Seed, Token, app
+from hvae_sr.cli.models import AUTO, loaded
 
 
 @app.command()
@@ -27,7 +28,9 @@ def sample(
         ),
     ] = "mean",
     seed: Seed = None,
-    device: Device = "cpu",
+    device: Device = AUTO,
+    revision: Revision = None,
+    token: Token = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.")
     ] = False,
@@ -36,17 +39,16 @@ def sample(
     from torchvision.utils import make_grid
 
     from hvae_sr.errors import ModelError
-    from hvae_sr.hub import load
     from hvae_sr.imaging.files import ensure_writable, save_image
     from hvae_sr.imaging.pixels import to_image
     from hvae_sr.models.latent import GenerativeModel
     from hvae_sr.nn.latents import Decode
 
     ensure_writable(target, overwrite)
-    loaded = load(model, device=device)
-    if not isinstance(loaded, GenerativeModel):
+    network = loaded(model, device, revision, token)
+    if not isinstance(network, GenerativeModel):
         raise ModelError(f"{model} is deterministic: name a generative model to sample from")
-    samples = loaded.sample(
+    samples = network.sample(
         count,
         size=(size, size),
         temperature=temperature,

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from hvae_sr.cli.app import Device, Seed, app
+from hvae_sr.cli.app import Device, ModelOption, Revision, Seed, Token, app
+from hvae_sr.cli.models import AUTO, chosen_device, loaded
 from hvae_sr.cli.upscale import DEFAULT_MODEL, DecodeOption, Dtype, Temperature, Tile
 
 if TYPE_CHECKING:
     from hvae_sr.nn.latents import Decode
 
-ModelOption = Annotated[str, typer.Option(help="Bundled name, folder, or owner/name.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace an existing output.")]
 SMALL = ".small"
 
@@ -26,6 +26,8 @@ def shrink(
         ),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
+    revision: Revision = None,
+    token: Token = None,
     kind: Annotated[
         str | None, typer.Option("--format", help="png, webp or avif, where OUTPUT is absent.")
     ] = None,
@@ -37,16 +39,14 @@ def shrink(
 ) -> None:
     """Store an image coarsely: small, and with a note of how to restore it."""
     from hvae_sr.errors import ImageError
-    from hvae_sr.hub import load
     from hvae_sr.rescale import shrink_file
 
     if target is not None and kind is not None:
         raise ImageError("give OUTPUT or --format, not both: OUTPUT's suffix is the format")
     if target is None:
         target = source.with_name(f"{source.stem}{SMALL}.{kind or 'webp'}")
-    shrink_file(
-        source, target, load(model), quality=quality, lossless=lossless, overwrite=overwrite
-    )
+    network = loaded(model, "cpu", revision, token)
+    shrink_file(source, target, network, quality=quality, lossless=lossless, overwrite=overwrite)
     before, after = source.stat().st_size, target.stat().st_size
     print(f"{source}: {before:,} bytes -> {target}: {after:,} bytes ({after / before:.1%})")
 
@@ -74,11 +74,12 @@ def restore(
     ] = None,
     tile: Tile = None,
     dtype: Dtype = None,
-    device: Device = "cpu",
+    device: Device = AUTO,
+    revision: Revision = None,
+    token: Token = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Bring an image made by `shrink` back, at the exact size of its original."""
-    from hvae_sr.hub import load
     from hvae_sr.rescale import restore_file
     from hvae_sr.upscaling import UpscaleOptions
 
@@ -97,9 +98,9 @@ def restore(
     shrunk = restore_file(
         source,
         target,
-        None if model is None else load(model, device=device),
+        None if model is None else loaded(model, device, revision, token),
         options,
-        device=device,
+        device=chosen_device(device),
         overwrite=overwrite,
     )
     before, after = source.stat().st_size, target.stat().st_size

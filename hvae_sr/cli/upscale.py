@@ -1,12 +1,28 @@
 """`hvae-sr upscale`: images, folders of them and movies in, larger ones out."""
 
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from hvae_sr.cli.app import Device, Seed, app
+from hvae_sr.cli import progress
+from hvae_sr.cli.app import (
+    Device,
+    ModelOption,
+    Quiet,
+    Revision,
+    Seed,
+    Token,
+    Verbose,
+    app,
+    set_verbosity,
+)
+from hvae_sr.cli.models import AUTO, check_answers, loaded
+from hvae_sr.cli.paths import STREAM, inputs_and_output, streams
+from hvae_sr.errors import HvaeSrError
 
 if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
@@ -46,20 +62,18 @@ Quality = Annotated[int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP
 
 @app.command()
 def upscale(
-    source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="An image, a folder of them, or a movie.")
-    ],
-    target: Annotated[
-        Path | None,
+    paths: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="[OUTPUT]",
-            help="What to write; left out, INPUT's name with -x4 (or the size) beside it.",
-            show_default=False,
+            metavar="INPUT... [OUTPUT]",
+            help="Images, folders of them, movies, or - for the standard input; then what to "
+            "write: a file, a folder, or - for the standard output. Left out, and among more than "
+            "two names no folder, outputs lie beside the inputs: NAME-x4, or the size.",
         ),
-    ] = None,
-    model: Annotated[
-        str, typer.Option(help="Bundled name, folder, or owner/name.")
-    ] = DEFAULT_MODEL,
+    ],
+    model: ModelOption = DEFAULT_MODEL,
+    revision: Revision = None,
+    token: Token = None,
     samples: Annotated[
         int | None,
         typer.Option(min=1, help="Different outputs per image: OUT-1 to OUT-N.", show_default="1"),
@@ -72,26 +86,31 @@ def upscale(
         typer.Option(help="Project onto LR-consistent images.", show_default="no-consistent"),
     ] = None,
     tile: Tile = None,
-    device: Device = "cpu",
+    device: Device = AUTO,
     dtype: Dtype = None,
     size: Annotated[
-        str | None, typer.Option(help="Fit into 4k, 1080p, ... or WIDTHxHEIGHT.")
+        str | None,
+        typer.Option(
+            help="Fit into 4k, 1080p, ... or WIDTHxHEIGHT. Larger inputs keep their size; a "
+            "screen is turned for upright images."
+        ),
     ] = None,
     quality: Quality = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace existing output.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace existing output; never an input.")
+    ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Enlarge an image, every image in a folder and the folders in it, or a movie.
+    """Enlarge images, every image in a folder and the folders in it, or movies.
 
     A folder becomes the same tree in OUTPUT; a stopped run is continued by the same command.
-    Exit code 1 means that some of its images could not be done, each named with the reason.
+    Exit code 1 means that some of several inputs could not be done, each named with the reason.
     """
-    from hvae_sr.errors import ImageError
-    from hvae_sr.hub import load
-    from hvae_sr.imaging.video import is_movie
     from hvae_sr.upscaling import UpscaleOptions
-    from hvae_sr.upscaling.names import default_target
     from hvae_sr.upscaling.sizes import parse_size
 
+    set_verbosity(verbose, quiet)
     options = UpscaleOptions().changed(
         {
             "num_samples": samples,
@@ -105,91 +124,153 @@ def upscale(
             "quality": quality,
         }
     )
-    if not source.exists():
-        raise ImageError(f"{source} does not exist")
-    loaded = load(model, device=device)
-    target = target or default_target(source, loaded, options)
-    if source.is_dir():
-        _folder(source, target, loaded, options, overwrite)
-        return
-    if target.is_dir():
-        target = target / default_target(source, loaded, options).name
-    if is_movie(source):
-        _movie(source, target, loaded, options, overwrite)
-    else:
-        _image(source, target, loaded, options, overwrite)
+    inputs, output = inputs_and_output(paths)
+    for source in inputs:
+        _check_target(source, output, options.num_samples, overwrite)
+    network = loaded(model, device, revision, token)
+    check_answers(network, options)
+    progress.detail(f"{network.name} on {network.device}")
+    run = _Run(network, options, overwrite, inputs)
+    codes = [_one(run, source, output, several=len(inputs) > 1) for source in inputs]
+    if any(codes):
+        raise typer.Exit(1)
 
 
-def _image(
-    source: Path,
-    target: Path,
-    model: "SuperResolutionModel",
-    options: "UpscaleOptions",
-    overwrite: bool,
-) -> None:
+def _check_target(source: Path, target: Path | None, samples: int, overwrite: bool) -> None:
+    """Refuse wrong outputs before the model is loaded, which takes seconds.
+
+    Raises:
+        ImageError: see `folders.plan`, `check_folder` and `ensure_writable`.
+    """
     from hvae_sr.imaging.files import ensure_writable
+    from hvae_sr.imaging.formats import check_target
+    from hvae_sr.imaging.video import is_movie
+    from hvae_sr.upscaling.folders import plan
+    from hvae_sr.upscaling.names import numbered
+    from hvae_sr.upscaling.preflight import check_folder
+
+    if source == STREAM or target == STREAM:
+        return
+    if source.is_dir():
+        # A name that nobody gave depends on the model's scale: any that is free will do here.
+        plan(source, target or source.resolve().with_name(f"{source.resolve().name}-upscaled"))
+    elif target is None or target.is_dir():
+        check_folder(target or source.parent)
+    else:
+        for path in numbered(target, samples):
+            ensure_writable(path, overwrite)
+        check_folder(target.parent)
+        if not is_movie(source):
+            check_target(target)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One call of the command: what is the same for all its inputs."""
+
+    model: "SuperResolutionModel"
+    options: "UpscaleOptions"
+    overwrite: bool
+    inputs: list[Path]
+
+
+def _one(run: _Run, source: Path, target: Path | None, several: bool) -> int:
+    """Do one input; 1 when it could not be done, which among several stops no other.
+
+    Raises:
+        HvaeSrError, ValueError, OSError: where it is the only one.
+    """
+    start = time.monotonic()
+    try:
+        with streams(source, target) as (read, written):
+            complete = _upscaled(run, read, written)
+    except (HvaeSrError, OSError) as error:
+        if not several:
+            raise
+        print(f"hvae-sr: {source}: {error}", file=sys.stderr)
+        return 1
+    progress.detail(f"{source}: {time.monotonic() - start:.1f} seconds")
+    return int(not complete)
+
+
+def _upscaled(run: _Run, source: Path, target: Path | None) -> bool:
+    """Do one input; whether everything in it could be done."""
+    from hvae_sr.imaging.video import is_movie
+    from hvae_sr.upscaling.names import default_target
+
+    usual = default_target(source, run.model, run.options)
+    if source.is_dir():
+        return _folder(run, source, usual if target is None else target)
+    if target is None:
+        target = usual
+    elif target.is_dir():
+        target = target / usual.name
+    elif target.name == "stdout":
+        target = target.with_suffix(usual.suffix)
+    if is_movie(source):
+        _movie(run, source, target)
+    else:
+        _image(run, source, target)
+    return True
+
+
+def _image(run: _Run, source: Path, target: Path) -> None:
     from hvae_sr.upscaling.images import upscale_file
     from hvae_sr.upscaling.names import numbered
 
-    targets = numbered(target, options.num_samples)
+    targets = numbered(target, run.options.num_samples)
+    _check_places(run, source, targets)
+    upscale_file(source, targets, run.model, run.options)
     for path in targets:
-        ensure_writable(path, overwrite)
-    upscale_file(source, targets, model, options)
-    for path in targets:
-        print(path)
+        _say_written(path)
 
 
-def _folder(
-    source: Path,
-    target: Path,
-    model: "SuperResolutionModel",
-    options: "UpscaleOptions",
-    overwrite: bool,
-) -> None:
-    from tqdm import tqdm
+def _movie(run: _Run, source: Path, target: Path) -> None:
+    from hvae_sr.upscaling.video import upscale_movie
 
+    _check_places(run, source, [target])
+    with progress.progress("frame") as shown:
+        upscale_movie(source, target, run.model, run.options, progress=shown)
+    _say_written(target)
+
+
+def _folder(run: _Run, source: Path, target: Path) -> bool:
     from hvae_sr.upscaling.folders import Outcome, upscale_folder
 
-    with tqdm(unit="image", disable=None) as bar:
+    done = 0
+    with progress.progress("image") as shown:
 
         def report(outcome: Outcome, total: int) -> None:
-            bar.total = total
-            bar.update()
+            nonlocal done
+            done += 1
+            shown(done, total)
             if outcome.reason:
-                bar.write(f"hvae-sr: {outcome.source}: {outcome.reason}", file=sys.stderr)
+                shown.say(f"{outcome.source}: {outcome.reason}")
 
         result = upscale_folder(
-            source, target, model, options, overwrite=overwrite, progress=report
+            source, target, run.model, run.options, overwrite=run.overwrite, progress=report
         )
     for path in result.others:
-        print(f"hvae-sr: {path} is not an image and was left alone", file=sys.stderr)
-    print(
+        progress.note(f"{path} is not an image and was left alone")
+    for path in result.unreadable:
+        print(f"hvae-sr: {path} may not be read: change its permissions", file=sys.stderr)
+    progress.done(
         f"{target}: {result.count('written')} written, {result.count('done')} already done, "
         f"{result.count('kept')} in the way, {result.count('failed')} failed, "
         f"{len(result.others)} not images"
     )
-    if not result.complete:
-        raise typer.Exit(1)
+    return result.complete
 
 
-def _movie(
-    source: Path,
-    target: Path,
-    model: "SuperResolutionModel",
-    options: "UpscaleOptions",
-    overwrite: bool,
-) -> None:
-    from tqdm import tqdm
-
+def _check_places(run: _Run, source: Path, targets: list[Path]) -> None:
     from hvae_sr.imaging.files import ensure_writable
-    from hvae_sr.upscaling.video import upscale_movie
+    from hvae_sr.upscaling.preflight import check_places, identities
 
-    ensure_writable(target, overwrite)
-    with tqdm(unit="frame", disable=None) as bar:
+    check_places(targets, identities([source, *run.inputs]))
+    for path in targets:
+        ensure_writable(path, run.overwrite)
 
-        def report(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
 
-        upscale_movie(source, target, model, options, progress=report)
-    print(target)
+def _say_written(path: Path) -> None:
+    if path.stem.partition("-")[0] != "stdout":
+        progress.done(path)

@@ -17,7 +17,7 @@ from hvae_sr.demo.report import MOVIE, report
 from hvae_sr.demo.tab import QUIET, Action, Tab, documented
 from hvae_sr.demo.values import readable
 from hvae_sr.errors import MovieError
-from hvae_sr.imaging.video import reading, writing
+from hvae_sr.imaging.video import copying, reading
 from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.upscaling.video import upscale_movie
@@ -74,7 +74,7 @@ def limits(model: SuperResolutionModel) -> str:
 def suffix_for(clip: Path) -> str:
     """Of a container that holds every stream of the clip; the preferred one where none does."""
     with reading.opened(clip) as movie:
-        suffixes = writing.fitting(movie)
+        suffixes = copying.fitting(movie)
     return PREFERRED if PREFERRED in suffixes or not suffixes else suffixes[0]
 
 

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from PIL import Image
+
 from hvae_sr.errors import ImageError
+from hvae_sr.imaging.decoding import FORMATS
 from hvae_sr.imaging.files import is_image
 from hvae_sr.upscaling.images import upscale_file
 from hvae_sr.upscaling.names import kept_suffix, numbered
 from hvae_sr.upscaling.options import UpscaleOptions
+from hvae_sr.upscaling.preflight import Identities, check_folder, check_places, identities
 from hvae_sr.upscaling.records import matches_record, records
 
 if TYPE_CHECKING:
@@ -32,10 +36,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run over a folder would do: images to upscale, and entries that are not images."""
+    """What a run over a folder would do: images to upscale, entries that are not images, and
+    folders in it that cannot be read."""
 
     jobs: list[Job]
     others: list[Path]
+    unreadable: list[Path]
 
 
 @dataclass(frozen=True)
@@ -54,30 +60,34 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcomes of a run, in the order of the plan, and what was not an image."""
+    """The outcomes of a run, in the order of the plan, what was not an image, and which folders
+    could not be read."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
+    unreadable: list[Path] = field(default_factory=list)
 
     def count(self, status: Status) -> int:
         return sum(outcome.status == status for outcome in self.outcomes)
 
     @property
     def complete(self) -> bool:
-        """Whether every image now has its upscaled version."""
-        return all(outcome.status in ("written", "done") for outcome in self.outcomes)
+        """Whether every image now has its upscaled version, as far as anyone can see."""
+        return not self.unreadable and all(
+            outcome.status in ("written", "done") for outcome in self.outcomes
+        )
 
 
 def plan(source: Path, target: Path, num_samples: int = 1) -> Plan:
     """Map every image under `source` to files under `target`, by the same relative names.
 
     The suffix is kept, save for BMP, GIF and PPM, which become PNG: they hold too few colours or
-    no record. Hidden files are passed over; links to folders are not followed; an output folder
-    inside the source is not read.
+    no record. Files without a suffix are known by their content. Hidden files are passed over;
+    links to folders are not followed; an output folder inside the source is not read.
 
     Raises:
         ImageError: when the folders are one or the source lies in the target, when two images
-            would become one file, or when there is no image.
+            would become one file, when there is no image, or when nothing could be written.
     """
     if not source.is_dir():
         raise ImageError(f"{source} is not a folder")
@@ -85,16 +95,21 @@ def plan(source: Path, target: Path, num_samples: int = 1) -> Plan:
         raise ImageError(f"{target} is a file: name a folder for the upscaled images")
     if source.resolve().is_relative_to(target.resolve()):
         raise ImageError(f"{target} holds the images to be read: name another output folder")
-    entries = list(_entries(source, target.resolve()))
-    found = [path for path in entries if is_image(path)]
+    unreadable: list[Path] = []
+    entries = list(_entries(source, target.resolve(), unreadable))
+    found = [path for path in entries if _is_readable(path)]
+    if source in unreadable:
+        raise ImageError(f"{source} may not be read: change its permissions")
     if not found:
         raise ImageError(f"{source} holds no image in a format read here")
+    check_folder(target)
     jobs = [
         Job(path, numbered(target / name, num_samples))
         for path, name in zip(found, _names(found, source), strict=True)
     ]
     _check_distinct(jobs)
-    return Plan(jobs, [path for path in entries if not is_image(path)])
+    known = set(found)
+    return Plan(jobs, [path for path in entries if path not in known], unreadable)
 
 
 def upscale_folder(
@@ -126,14 +141,37 @@ def upscale_folder(
     """
     options = options or UpscaleOptions()
     todo = plan(source, target, options.num_samples)
-    run = _Run(target, model, options, options.with_seed(), overwrite)
+    sources = identities(job.source for job in todo.jobs)
+    run = _Run(target, model, options, options.with_seed(), overwrite, sources)
     outcomes = []
     for job in todo.jobs:
         outcome = run.outcome(job)
         outcomes.append(outcome)
         if progress is not None:
             progress(outcome, len(todo.jobs))
-    return Report(outcomes, todo.others)
+    return Report(
+        [_still_there(*pair) for pair in zip(outcomes, todo.jobs, strict=True)],
+        todo.others,
+        todo.unreadable,
+    )
+
+
+def _still_there(outcome: Outcome, job: Job) -> Outcome:
+    """An outcome at the end of the run, which somebody may have removed meanwhile."""
+    if outcome.status not in ("written", "done") or all(map(os.path.lexists, job.targets)):
+        return outcome
+    return Outcome(job.source, "failed", f"{job.targets[0]} has vanished since it was written")
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a file's suffix names an image format, or it has none and is an image."""
+    if path.suffix or not path.is_file():
+        return is_image(path)
+    try:
+        with Image.open(path, formats=FORMATS):
+            return True
+    except Exception:  # a hostile file makes Pillow raise nearly anything
+        return False
 
 
 @dataclass(frozen=True)
@@ -143,6 +181,7 @@ class _Run:
     Args:
         wanted: the options as they were given, which files on the disk are compared with.
         seeded: the same with the seed of this run.
+        inputs: every image that is read, none of which is ever written over.
     """
 
     target: Path
@@ -150,6 +189,7 @@ class _Run:
     wanted: UpscaleOptions
     seeded: UpscaleOptions
     overwrite: bool
+    inputs: Identities
 
     def outcome(self, job: Job) -> Outcome:
         """Do one job, unless it is done or something is in its way."""
@@ -161,6 +201,7 @@ class _Run:
                 reason = f"{foreign[0]} exists and was made otherwise: add --overwrite"
                 return Outcome(job.source, "kept", reason)
             self._make_folder(job.targets[0].parent)
+            check_places(job.targets, self.inputs)
             upscale_file(job.source, job.targets, self.model, self.seeded)
         except (ImageError, OSError) as error:
             cause = error.__cause__ or error
@@ -183,9 +224,15 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _entries(source: Path, target: Path) -> Iterator[Path]:
-    """Files and links to folders under `source`, sorted, without hidden ones and the output."""
-    for name, folders, files in os.walk(source):
+def _entries(source: Path, target: Path, unreadable: list[Path]) -> Iterator[Path]:
+    """Files and links to folders under `source`, sorted, without hidden ones and the output.
+
+    Args:
+        unreadable: takes the folders whose entries nobody may see.
+    """
+    for name, folders, files in os.walk(
+        source, onerror=lambda error: unreadable.append(Path(error.filename))
+    ):
         here = Path(name)
         visible = sorted(entry for entry in folders if not entry.startswith("."))
         yield from (here / entry for entry in visible if (here / entry).is_symlink())

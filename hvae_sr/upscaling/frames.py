@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from hvae_sr.errors import MovieError
-from hvae_sr.imaging.video.reading import Facts, Frame
+from hvae_sr.imaging.video.decoding import Frame
+from hvae_sr.imaging.video.reading import Facts
 from hvae_sr.upscaling.options import UpscaleOptions
 from hvae_sr.upscaling.sizes import fitted, passes
 from hvae_sr.upscaling.upscaler import Upscaler

@@ -40,6 +40,13 @@ def upscale_file(
     options = (options or UpscaleOptions()).with_seed()
     holds_frames = all((found := format_of(path)) and found.frames for path in targets)
     file = read_file(source, frames=holds_frames)
+    first = file.images[0].size
+    if options.size is not None and fitted(*first, options.size) == first:
+        warnings.warn(
+            f"{source.name} is not smaller than {options.size[0]}x{options.size[1]}: it keeps its "
+            "size",
+            stacklevel=2,
+        )
     made = records(source, model, options)
     for record, target in zip(made, targets, strict=True):
         _check(file, target, model, options, record)
@@ -69,10 +76,9 @@ def _check(
     check_target(target)
     image = file.images[0]
     size = (image.width * model.scale, image.height * model.scale)
-    turned = size[::-1]
     if options.size is not None:
-        size, turned = fitted(*size, options.size), fitted(*turned, options.size)
-    check_side(target, max(size, turned, key=max))
+        size = fitted(*image.size, options.size)
+    check_side(target, size)
     for each in file.images:
         to_supported_mode(each, target)
     for sentence in losses(image, target, record):

@@ -3,24 +3,29 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hvae_sr.imaging.video import CONTAINERS, is_movie
+from hvae_sr.imaging.video import is_movie
 
 if TYPE_CHECKING:
     from hvae_sr.models.base import SuperResolutionModel
     from hvae_sr.upscaling.options import UpscaleOptions
 
 # Formats that hold what an upscaled image has: many colours, and the record in EXIF.
+OTHER_NAMES = {".jfif": ".jpg", ".jpe": ".jpg", ".mpo": ".jpg", ".apng": ".png"}
 KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 
 
 def kept_suffix(path: Path) -> str:
     """The suffix of an output nobody named: the source's own where that can hold the result.
 
-    Otherwise .png for images, and .mkv, which holds any stream, for movies.
+    Otherwise .png for images, and for movies that of a container which holds all their streams.
     """
     if is_movie(path):
-        return path.suffix if path.suffix.lower() in CONTAINERS else ".mkv"
-    return path.suffix if path.suffix.lower() in KEPT_SUFFIXES else ".png"
+        from hvae_sr.imaging.video.copying import suffix_for  # PyAV, for movies alone
+
+        return suffix_for(path)
+    if path.suffix.lower() in KEPT_SUFFIXES:
+        return path.suffix
+    return OTHER_NAMES.get(path.suffix.lower(), ".png")
 
 
 def numbered(target: Path, num_samples: int) -> list[Path]:

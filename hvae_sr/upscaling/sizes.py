@@ -18,6 +18,7 @@ NAMED = {
 }
 LONGEST = 2**16  # pixels of one side; PNG, WebP and JPEG viewers give up far earlier
 MOST_PASSES = 3
+LEFT = 1.25  # by which resampling may enlarge what one more pass would enlarge at its whole cost
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -41,13 +42,23 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def fitted(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
-    """The largest size of the same aspect ratio inside `size`, each side rounded, at least 1."""
-    factor = min(size[0] / width, size[1] / height)
+    """The largest size of the same aspect ratio inside `size`, each side rounded, at least 1.
+
+    Nothing is shrunk: what is larger already keeps its size. The size of a screen (one of `NAMED`)
+    is turned for an upright image, as a screen would be.
+    """
+    if size in NAMED.values() and height > width:
+        size = size[::-1]
+    factor = max(1.0, min(size[0] / width, size[1] / height))
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def passes(width: int, height: int, target: tuple[int, int], scale: int) -> int:
-    """How often a model of this scale must run so that nothing but shrinking is left to do.
+    """How often a model of this scale must run so that shrinking, or next to nothing, is left.
+
+    A pass costs as much as all before it together, times the scale squared: where one less comes
+    within `LEFT` of the target, resampling does the rest (640x480 to 2880x2160 by a x4 model: one
+    pass of 0.3 megapixels, not a second one of 5, whose 79 would be shrunk to 6).
 
     Raises:
         ImageError: when that is more than three times, or the model does not enlarge.
@@ -56,6 +67,8 @@ def passes(width: int, height: int, target: tuple[int, int], scale: int) -> int:
         raise ImageError("this model does not enlarge: choose one whose scale is 2 or more")
     factor = max(target[0] / width, target[1] / height)
     needed = max(0, math.ceil(math.log(factor, scale) - 1e-9))
+    if needed > 1 and factor <= LEFT * scale ** (needed - 1):
+        needed -= 1
     if needed > MOST_PASSES:
         raise ImageError(
             f"{width}x{height} is too small for {target[0]}x{target[1]}: at most "

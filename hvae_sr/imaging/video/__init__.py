@@ -9,17 +9,36 @@ SUFFIXES = (
     ".webm",
     ".m4v",
     ".avi",
+    ".divx",
     ".mpg",
     ".mpeg",
+    ".m1v",
+    ".m2v",
+    ".vob",
     ".ts",
     ".mts",
+    ".m2t",
     ".m2ts",
     ".wmv",
+    ".asf",
     ".flv",
+    ".f4v",
     ".ogv",
+    ".ogm",
     ".3gp",
+    ".3g2",
+    ".qt",
+    ".mxf",
+    ".dv",
 )
-CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}  # written here
+# Written here. Where several suffixes name one container, messages name the first.
+CONTAINERS = {
+    ".mp4": "mp4",
+    ".mkv": "matroska",
+    ".mov": "mov",
+    ".webm": "webm",
+    ".m4v": "mp4",
+}
 
 
 def is_movie(path: Path) -> bool:

@@ -52,7 +52,7 @@ class Colours:
         if bits > 8:
             raise MovieError(f"{name} has {bits} bits a colour: convert it to 8 bits first")
         if any(component.is_alpha for component in components):
-            raise MovieError(f"{name} has transparency, which would be lost: flatten it first")
+            raise transparent(name)
         extent, matrix = frame.color_range, frame.colorspace
         if frame.format.is_rgb:
             extent, matrix = LIMITED, BT709
@@ -70,6 +70,11 @@ class Colours:
         target.color_range = self.extent
         target.color_primaries = self.primaries
         target.color_trc = self.transfer
+
+
+def transparent(name: str) -> MovieError:
+    """The refusal of a movie whose transparency would be lost."""
+    return MovieError(f"{name} has transparency, which would be lost: flatten it first")
 
 
 class ToRGB:

@@ -1,4 +1,4 @@
-"""Movies in: checked before the long work, then frames and packets in the order of the file."""
+"""Movies in: opened within limits, and surveyed packet by packet."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,31 +12,16 @@ import numpy as np
 from av.sidedata.sidedata import Type
 
 from hvae_sr.errors import HvaeSrError, MovieError
-from hvae_sr.imaging.video.colours import Colours, ToRGB
+from hvae_sr.imaging.video.colours import Colours, transparent
 
 # Playlists and their like, which make a decoder open other files or addresses, are not among them.
-DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg"
+DEMUXERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,mxf,dv"
 LARGEST_FRAME = 2**25  # pixels of a source's frame: 8K
 TOLERANCE = 1.0  # seconds that a container may promise and not hold
 LONGEST_GAP = 6 * 3600  # seconds between two packets of a stream: MP4 has 31 bits at 90 kHz
 PER_FRAME = 400  # packets of all streams for each frame, where frames are limited
 # What decoders, encoders and PyAV raise beside errors of FFmpeg.
 UNEXPECTED = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One image of the movie.
-
-    Args:
-        pixels: (h, w, 3) RGB, upright.
-        pts: when it is shown, in units of `Facts.time_base`.
-        duration: for how long, in the same units; 0 when the source does not say.
-    """
-
-    pixels: np.ndarray
-    pts: int
-    duration: int
 
 
 @dataclass(frozen=True)
@@ -139,9 +124,8 @@ def survey(path: Path, largest: int = LARGEST_FRAME, most: int | None = None) ->
             if most is not None and packets > most and first is not None:
                 break
         else:
-            promised = ((movie.start_time or 0) + (movie.duration or 0)) / av.time_base
-            if end < promised - TOLERANCE:
-                raise _damaged(path)
+            if end < _promised_end(movie) - TOLERANCE:
+                raise damaged(path)
         if first is None:
             raise MovieError(f"{path.name} has no frame that can be decoded")
         return _facts(first, packets, stream, path)
@@ -156,7 +140,7 @@ def _followed(movie: Any, path: Path, most: int | None) -> Iterator[Any]:
     latest: dict[int, int] = {}
     for count, packet in enumerate(movie.demux()):
         if packet.is_corrupt:
-            raise _damaged(path)
+            raise damaged(path)
         if most is not None and count > most * PER_FRAME:
             raise MovieError(f"{path.name} is cut into too many packets: export it again")
         time = packet.dts if packet.dts is not None else packet.pts
@@ -170,30 +154,13 @@ def _followed(movie: Any, path: Path, most: int | None) -> Iterator[Any]:
         yield packet
 
 
-def items(movie: Any, facts: Facts, copied: list[int], path: Path) -> Iterator[Any]:
-    """Every frame as `Frame`, every packet of the copied streams as it is, in file order.
+def _promised_end(movie: Any) -> float:
+    """When a movie ends by its header, in seconds.
 
-    Raises:
-        MovieError: for damage, or frames that change their size or go back in time.
+    In Matroska the duration counts from 0 or from the first frame, as its writer liked.
     """
-    stream = movie.streams[facts.index]
-    _bound(stream)
-    to_rgb, latest = ToRGB(facts.colours), None
-    with readable(path):
-        for packet in movie.demux([stream, *(movie.streams[index] for index in copied)]):
-            if packet.stream_index != facts.index:
-                if packet.size:
-                    yield packet
-                continue
-            for frame in packet.decode():
-                item = _upright(frame, facts, to_rgb, path)
-                if latest is not None and item.pts <= latest:
-                    raise MovieError(
-                        f"{path.name} has frames whose times do not rise: remux it first, "
-                        "for example with ffmpeg -i IN -c copy OUT.mkv"
-                    )
-                latest = item.pts
-                yield item
+    late = 0 if movie.format.name.startswith("matroska") else movie.start_time or 0
+    return (late + (movie.duration or 0)) / av.time_base
 
 
 def _main_video(movie: Any, path: Path, largest: int) -> Any:
@@ -204,12 +171,15 @@ def _main_video(movie: Any, path: Path, largest: int) -> Any:
     stream = streams[0]
     if stream.codec_context is None:
         raise MovieError(f"{path.name} uses a codec that is not known here")
+    if "1" in (text for key, text in stream.metadata.items() if key.lower() == "alpha_mode"):
+        # Beside the colours, in packets that the decoder does not see.
+        raise transparent(path.name)
     _check_size(stream.codec_context.width, stream.codec_context.height, path, largest)
-    _bound(stream, largest)
+    bound(stream, largest)
     return stream
 
 
-def _bound(stream: Any, largest: int = LARGEST_FRAME) -> None:
+def bound(stream: Any, largest: int = LARGEST_FRAME) -> None:
     """Use all cores, and let no frame be larger than the header promised."""
     stream.codec_context.options = {"max_pixels": str(largest)}
     stream.thread_type = "AUTO"
@@ -222,7 +192,7 @@ def _check_size(width: int, height: int, path: Path, largest: int) -> None:
         )
 
 
-def _damaged(path: Path) -> MovieError:
+def damaged(path: Path) -> MovieError:
     return MovieError(
         f"{path.name} is damaged or cut short: fetch it again, or keep what is whole with "
         "ffmpeg -fflags +discardcorrupt -i IN -c copy OUT.mkv"
@@ -259,18 +229,3 @@ def _turn(frame: Any, path: Path) -> Turn:
     if a == d == 0 and b and c:
         return Turn(True, b < 0, c < 0)
     raise MovieError(f"{path.name} is turned by other than quarter turns: turn it upright first")
-
-
-def _upright(frame: Any, facts: Facts, to_rgb: ToRGB, path: Path) -> Frame:
-    if frame.interlaced_frame:
-        raise MovieError(
-            f"{path.name} is interlaced: deinterlace it first, for example with ffmpeg -vf bwdif"
-        )
-    if frame.is_corrupt:
-        raise _damaged(path)
-    pixels = facts.turn(to_rgb(frame).to_ndarray())
-    if frame.pts is None or pixels.shape[:2] != (facts.height, facts.width):
-        raise MovieError(
-            f"{path.name} has frames without a time or of several sizes: encode it again first"
-        )
-    return Frame(pixels, frame.pts, frame.duration or 0)
