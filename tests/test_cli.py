@@ -15,7 +15,7 @@ from PIL import Image
 
 from hvae_sr import cli
 from hvae_sr.hub import load
-from hvae_sr.imaging.files import file_record
+from hvae_sr.imaging.files import ImageFile, file_record, read_file
 from hvae_sr.imaging.pixels import to_image
 from hvae_sr.upscaling import UpscaleOptions, Upscaler, images
 
@@ -215,11 +215,11 @@ class TestPicture:
         assert list(tmp_path.iterdir()) == [picture]
 
     def test_warnings_are_one_sentence(self, picture, model, run, monkeypatch):
-        def warn(path: Path) -> Image.Image:
+        def warn(path: Path, *, frames: bool) -> ImageFile:
             warnings.warn("something\nworth knowing", stacklevel=2)
-            return Image.open(path)
+            return read_file(path, frames=frames)
 
-        monkeypatch.setattr(images, "open_image", warn)
+        monkeypatch.setattr(images, "read_file", warn)
         code, _, error = run("upscale", picture, "--model", model)
         assert (code, error) == (0, "hvae-sr: something worth knowing\n")
 

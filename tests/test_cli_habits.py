@@ -158,7 +158,8 @@ def test_signals_that_end_it_leave_nothing(number: signal.Signals, tmp_path: Pat
     Image.effect_noise((1500, 1500), 50).save(tmp_path / "in.png")
     ready = tmp_path.parent / f"{tmp_path.name}-ready"
     script = (
-        "import pathlib, time\n"
+        "import pathlib, signal, time\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # which nohup had ignored
         "import hvae_sr.imaging.files as files, hvae_sr.cli as cli\n"
         "from hvae_sr.upscaling import Upscaler\n"
         "from hvae_sr.atomic import atomic_write\n"

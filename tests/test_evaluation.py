@@ -216,11 +216,11 @@ def test_bits_of_x_are_the_sum_of_both_parts():
         assert bits["x"][key] == pytest.approx(bits["x given y"][key] + bits["y"][key] / 16)
 
 
-@pytest.mark.parametrize("model", [tiny_cnn(), tiny_hvae(), tiny_study_vae()], ids=repr)
+@pytest.mark.parametrize("model", [tiny_cnn(), tiny_hvae(), tiny_study_vae()], ids=type)
 def test_every_class_can_be_reported(model):
     references = References([random_images(2, 3, 16, 16)], "noise")
     result = report.evaluate(model.eval(), references, training=None)
-    assert json.loads(json.dumps(result))["pictures"] == 2
+    assert json.loads(json.dumps(result))["images"] == 2
     text = tables.markdown(result)
     assert "bicubic, projected" in text and "nan" not in text
 

@@ -223,7 +223,7 @@ def test_several_data_sets_make_one_report(tmp_path, monkeypatch, capsys):
     assert not stop.value.code
     assert "### Set5" in printed and "### mine" in printed
     results = json.loads((tmp_path / "results.json").read_text())
-    assert {name: r["pictures"] for name, r in by_set(results).items()} == {
+    assert {name: r["images"] for name, r in by_set(results).items()} == {
         "Set5": 1,
         "mine": 2,
     }

@@ -15,7 +15,7 @@ from torch import Tensor
 from hvae_sr import checks
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.nn.images import check_images
-from hvae_sr.nn.noise import LARGEST_SEED, Noise
+from hvae_sr.nn.noise import LARGEST_SEED, WORD, Noise
 from hvae_sr.nn.resize import reflect
 
 
@@ -30,7 +30,7 @@ class KeptNoise(Noise):
 
     def __init__(self, seed: int, kept: int):
         super().__init__(seed)
-        self.others = Noise(~seed)  # negative: no sample has this seed
+        self.others = Noise(~seed % WORD)  # far from the seeds that people use
         self.kept = kept
         self.drawn = 0
 
