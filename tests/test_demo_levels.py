@@ -50,7 +50,7 @@ def enlarger() -> str:
 
 def test_rows_keep_more_and_more(levels: Ask, sampler: tuple[str, GenerativeModel]) -> None:
     name, model = sampler
-    rows, download = levels(model=name, others=2, seed=3)
+    rows, download, _ = levels(model=name, others=2, seed=3)
     assert [row["caption"] for row in rows] == [f"Kept: {each.kept}" for each in stages(model)]
     assert {Image.open(row["image"]).size for row in rows} == {(3 * 128 + 2 * 8, 128)}
     assert Path(download).name == f"{name}-levels-seed3.png"
@@ -66,7 +66,7 @@ def test_rows_keep_more_and_more(levels: Ask, sampler: tuple[str, GenerativeMode
 
 
 def test_levels_of_an_uploaded_picture(levels: Ask, small: Path, enlarger: str) -> None:
-    rows, download = levels(model=enlarger, others=1, image=handle_file(small))
+    rows, download, _ = levels(model=enlarger, others=1, image=handle_file(small))
     assert [row["caption"].startswith("Kept: y") for row in rows] == [False] * len(rows)
     assert Path(download).name == "small-levels-seed0.png"
     with Image.open(download) as whole:
@@ -89,13 +89,14 @@ def test_levels_refuse_what_does_not_fit(levels: Ask, tmp_path: Path, enlarger: 
 
 
 def test_interpolation_goes_from_one_sample_to_the_other(between: Ask, client: Client) -> None:
-    shown, download = between(start=1, end=2, steps=4)
+    shown, download, numbers = between(start=1, end=2, steps=4)
+    assert (numbers["seed"], numbers["end_seed"]) == (1, "2")
     assert Image.open(shown).size == (4 * 128 + 3 * 8, 128)
     assert Path(download).name.endswith("-seed1-to-2.png")
     strip = np.asarray(Image.open(download)).astype(float)
     assert strip.shape == (36, 4 * 34 + 2, 3)
     for seed, left in [(1, 2), (2, 3 * 34 + 2)]:
-        _, alone = client.predict(num_samples=1, seed=seed, api_name="/sample")
+        _, alone, _ = client.predict(num_samples=1, seed=seed, api_name="/sample")
         sample = np.asarray(Image.open(alone)).astype(float)
         assert np.abs(strip[2:34, left : left + 32] - sample).mean() < 1
 
