@@ -454,18 +454,20 @@ def reopened(page: sync_api.Page, address: str) -> None:
     page.locator("[role=tablist][data-walked]").first.wait_for()
 
 
-def test_settings_survive_a_reload(page: sync_api.Page) -> None:
+def test_settings_survive_a_reload(page: sync_api.Page, address: str) -> None:
     choose_sampler(page)
     temperature = page.get_by_role("spinbutton", name="Temperature").first
     temperature.fill("0.7")
     temperature.press("Tab")
     page.wait_for_function("localStorage['hvae-sr:upscale']?.includes('0.7')")
-    reopened(page, page.url)
+    reopened(page, address)
     sync_api.expect(temperature).to_have_value("0.7")
     menu = page.get_by_role("combobox", name="Model").first
     sync_api.expect(menu).to_have_value(re.compile("photo-hvae-x4"))
-    page.evaluate('localStorage[\'hvae-sr:upscale\'] = \'{"model": "gone", "seed": -1}\'')
-    reopened(page, page.url)
+    page.goto(f"{address}/favicon.ico")  # where nothing keeps settings meanwhile
+    foreign = '{"model": "gone", "seed": -1, "quality": "high"}'
+    page.evaluate("(kept) => { localStorage['hvae-sr:upscale'] = kept; }", foreign)
+    reopened(page, address)
     sync_api.expect(menu).to_have_value(re.compile("photo-cnn-x4"))
 
 
@@ -486,8 +488,9 @@ def test_a_batch_and_its_zip(page: sync_api.Page, photograph: Path, tmp_path: Pa
     (tmp_path / "bad.png").write_bytes(b"no image")
     page.get_by_role("tab", name="Batch").click()
     panel = page.get_by_role("tabpanel", name="Batch")
-    panel.locator("input[type=file]").set_input_files([photograph, tmp_path / "bad.png"])
-    panel.get_by_text("bad.png").first.wait_for()
+    files = panel.locator("input[type=file]").first
+    files.set_input_files([photograph, tmp_path / "bad.png"])
+    panel.get_by_text("bad").first.wait_for()  # the upload is complete
     panel.get_by_role("button", name="Upscale all").click()
     panel.get_by_text("1 of 2").wait_for()
     row = panel.get_by_role("grid").get_by_role("row").filter(has_text="bad.png")
