@@ -74,7 +74,7 @@ def test_interpolation_joins_the_two_samples(cascade: GenerativeModel) -> None:
 def test_interpolation_refuses_what_has_no_way_between() -> None:
     with pytest.raises(ValueError, match="different seeds"):
         interpolate(tiny_study_vae(), 3, 3, steps=5)
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match="steps must be from 2"):
         interpolate(tiny_study_vae(), 3, 4, steps=1)
 
 

@@ -18,8 +18,6 @@ from hvae_sr.nn.images import check_images
 from hvae_sr.nn.noise import LARGEST_SEED, Noise
 from hvae_sr.nn.resize import reflect
 
-OTHERS = 2**64  # added to a sample's seed for draws beside it: beyond the seeds that people give
-
 
 class KeptNoise(Noise):
     """Draws for a sample and others that keep its first ones: the sample is first of the batch.
@@ -32,7 +30,8 @@ class KeptNoise(Noise):
 
     def __init__(self, seed: int, kept: int):
         super().__init__(seed)
-        self.others = Noise(seed + OTHERS)
+        # Of a negative number, which names no sample: torch keeps it modulo 2**32.
+        self.others = Noise(torch.Generator().manual_seed(~seed))
         self.kept = kept
         self.drawn = 0
 
