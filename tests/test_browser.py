@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,9 +228,10 @@ def test_deterministic_model_hides_what_it_does_not_use(page: sync_api.Page) -> 
     sync_api.expect(page.get_by_text("This model has one answer").first).to_be_visible()
 
 
-def test_example_fills_the_image(page: sync_api.Page) -> None:
+def test_example_fills_the_image_and_is_answered(page: sync_api.Page) -> None:
     page.locator("button.gallery-item").first.click()
     assert natural_width(page.get_by_alt_text("The image to enlarge")) == 96
+    page.get_by_text("from 96 x 96").wait_for()
 
 
 def test_prior_samples(page: sync_api.Page) -> None:
@@ -269,6 +271,15 @@ def test_movie_and_download(page: sync_api.Page, tmp_path: Path) -> None:
         encode(film, video, [0, 40, 80])
     press_upscale_movie(page, tmp_path / "film.mp4")
     page.get_by_text("from 32 x 24 · 3 frames").wait_for()
+    both = page.locator(".versus video")
+    assert [each.get_attribute("class") for each in both.all()] == ["before", "after"]
+    page.wait_for_function(
+        "[...document.querySelectorAll('.versus video')].every((film) => film.videoWidth > 0)"
+    )
+    page.get_by_role("slider", name="Divider: per cent of the movie before").fill("20")
+    assert "20%" in page.locator(".versus").evaluate("box => box.style.cssText")
+    page.get_by_role("button", name="Play both").click()
+    page.get_by_role("button", name="Pause both").click()
     film = page.locator("#film video")
     page.wait_for_function("document.querySelector('#film video').videoWidth > 0")
     assert film.evaluate("film => [film.videoWidth, film.videoHeight]") == [64, 48]
@@ -436,3 +447,125 @@ def test_a_changed_setting_marks_the_result_as_old(page: sync_api.Page, photogra
     old.wait_for()
     page.get_by_role("button", name="Upscale", exact=True).click()
     sync_api.expect(old).to_have_count(0)
+
+
+def reopened(page: sync_api.Page, address: str) -> None:
+    page.goto(address)
+    page.locator("[role=tablist][data-walked]").first.wait_for()
+
+
+def test_settings_survive_a_reload(page: sync_api.Page, address: str) -> None:
+    choose_sampler(page)
+    temperature = page.get_by_role("spinbutton", name="Temperature").first
+    temperature.fill("0.7")
+    temperature.press("Tab")
+    page.wait_for_function("localStorage['hvae-sr:upscale']?.includes('0.7')")
+    reopened(page, address)
+    sync_api.expect(temperature).to_have_value("0.7")
+    menu = page.get_by_role("combobox", name="Model").first
+    sync_api.expect(menu).to_have_value(re.compile("photo-hvae-x4"))
+    page.goto(f"{address}/favicon.ico")  # where nothing keeps settings meanwhile
+    foreign = '{"model": "gone", "seed": -1, "quality": "high"}'
+    page.evaluate("(kept) => { localStorage['hvae-sr:upscale'] = kept; }", foreign)
+    reopened(page, address)
+    sync_api.expect(menu).to_have_value(re.compile("photo-cnn-x4"))
+
+
+def test_a_link_names_a_tab_and_a_model(page: sync_api.Page, address: str) -> None:
+    selected = page.get_by_role("tab", selected=True)
+    reopened(page, f"{address}/?tab=movie&model=photo-cnn-x4")
+    sync_api.expect(selected).to_have_text("Movie")
+    panel = page.get_by_role("tabpanel", name="Movie")
+    menu = panel.get_by_role("combobox", name="Model")
+    sync_api.expect(menu).to_have_value(re.compile("photo-cnn-x4"))
+    page.get_by_role("tab", name="Levels").click()
+    page.wait_for_url("**/?tab=levels")
+    reopened(page, f"{address}/?tab=absent&model=absent")
+    sync_api.expect(selected).to_have_text("Upscale")
+
+
+def test_a_batch_and_its_zip(page: sync_api.Page, photograph: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    page.get_by_role("tab", name="Batch").click()
+    panel = page.get_by_role("tabpanel", name="Batch")
+    files = panel.locator("input[type=file]").first
+    files.set_input_files([photograph, tmp_path / "bad.png"])
+    panel.get_by_text("bad").first.wait_for()  # the upload is complete
+    panel.get_by_role("button", name="Upscale all").click()
+    panel.get_by_text("1 of 2").wait_for()
+    row = panel.get_by_role("grid").get_by_role("row").filter(has_text="bad.png")
+    sync_api.expect(row.first).to_contain_text("is not an image")
+    with page.expect_download() as waiting:
+        panel.get_by_role("button", name="Download all as zip").click()
+    assert waiting.value.suggested_filename == "2-images-photo-cnn-x4.zip"
+    waiting.value.save_as(tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as bundle:
+        assert bundle.namelist() == ["cat-photo-cnn-x4.png"]
+
+
+def test_one_lens_over_all_answers(page: sync_api.Page, photograph: Path) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    panel = page.get_by_role("tabpanel", name="Compare")
+    panel.locator("input[type=file]").first.set_input_files(photograph)
+    panel.get_by_role("button", name="Remove Image").wait_for()
+    panel.get_by_role("button", name="Compare").click()
+    panel.get_by_role("button", name="photo-cnn-x4 · ").wait_for()
+    images = panel.locator(".thumbnail-lg img")
+    size = images.first.bounding_box()
+    assert size is not None and images.count() >= 3
+    images.first.hover(position={"x": size["width"] / 4, "y": size["height"] / 4})
+    for each in images.all():
+        style = each.evaluate("e => [getComputedStyle(e).transform, e.parentElement.clientWidth]")
+        assert style[0].startswith("matrix(4, 0, 0, 4")
+    page.get_by_role("heading", name="hvae-sr").hover()
+    sync_api.expect(panel.locator(".magnified")).to_have_count(0)
+
+
+def test_a_changed_setting_marks_samples_as_old(page: sync_api.Page) -> None:
+    page.get_by_role("tab", name="Samples").click()
+    page.get_by_role("spinbutton", name="How many").fill("2")
+    page.get_by_role("button", name="Draw samples").click()
+    panel = page.get_by_role("tabpanel", name="Samples")
+    panel.get_by_text(re.compile("Made by .*seed 0")).wait_for()
+    old = page.get_by_text("Settings have changed since")
+    assert old.count() == 0
+    seed = panel.get_by_role("spinbutton", name="Seed").first
+    seed.fill("5")
+    seed.press("Tab")
+    old.wait_for()
+    seed.fill("0")  # what made the result
+    seed.press("Tab")
+    sync_api.expect(old).to_have_count(0)
+
+
+def test_two_tabs_at_once(page: sync_api.Page, photograph: Path, address: str) -> None:
+    other = page.context.new_page()
+    other.set_default_timeout(PATIENCE)
+    reopened(other, address)
+    for each, model in ((page, "photo-hvae-x4"), (other, "photo-cnn-x2")):
+        each.get_by_role("combobox", name="Model").first.click()
+        each.get_by_role("option", name=model).first.click()
+        press_upscale(each, photograph)
+    page.get_by_text("Made by photo-hvae-x4").wait_for()
+    other.get_by_text("Made by photo-cnn-x2").wait_for()
+    assert natural_width(page.locator("#answer img").nth(1)) == 4 * SIDE
+    assert natural_width(other.locator("#answer img").nth(1)) == 2 * SIDE
+
+
+def test_a_phones_photograph_from_upload_to_download(page: sync_api.Page, tmp_path: Path) -> None:
+    """12 megapixels in, 192 out: minutes of a processor, so more than all other tests here."""
+    photograph = Image.fromarray(data.astronaut()).resize((4000, 3000))
+    photograph.save(tmp_path / "phone.jpg", quality=95)
+    minutes = 60_000
+    page.set_default_timeout(15 * minutes)
+    page.get_by_role("button", name="Output: size, format, quality").first.click()
+    page.get_by_role("radio", name="JPEG").first.check()
+    press_upscale(page, tmp_path / "phone.jpg")
+    page.get_by_text(re.compile(r"\d+ s left")).first.wait_for()
+    page.get_by_text("from 4000 x 3000").wait_for()
+    assert natural_width(page.locator("#answer img").nth(1)) == 2048  # a reduced view
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the image").click()
+    waiting.value.save_as(tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as result:
+        assert (result.format, result.size) == ("JPEG", (16000, 12000))

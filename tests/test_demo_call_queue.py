@@ -16,7 +16,7 @@ from PIL import Image
 from test_demo import REST
 from torch import Tensor
 
-from benchmarks import check_demo as check
+from benchmarks.demo_checks import visitors
 from hvae_sr import demo
 from hvae_sr.demo import call_queue, jobs, page, values
 from hvae_sr.demo.page import Page
@@ -81,15 +81,15 @@ def until(true: Callable[[], Any], seconds: float = 30) -> None:
 
 
 def arguments(path: str, model: str) -> dict[str, Any]:
-    return {"data": [check.named(path), model, *REST]}
+    return {"data": [visitors.named(path), model, *REST]}
 
 
 @pytest.fixture
-def ask(blocks: Page, tmp_path: Any) -> Callable[[check.Visitor, str], httpx.Response]:
+def ask(blocks: Page, tmp_path: Any) -> Callable[[visitors.Visitor, str], httpx.Response]:
     """Put an image to a model, without listening to the answer."""
-    check.image(1).save(tmp_path / "in.png")
+    visitors.image(1).save(tmp_path / "in.png")
 
-    def call(visitor: check.Visitor, model: str) -> httpx.Response:
+    def call(visitor: visitors.Visitor, model: str) -> httpx.Response:
         path = visitor.upload(tmp_path / "in.png")
         return visitor.http.post("/gradio_api/call/upscale", json=arguments(path, model))
 
@@ -97,14 +97,14 @@ def ask(blocks: Page, tmp_path: Any) -> Callable[[check.Visitor, str], httpx.Res
 
 
 @pytest.fixture
-def visitor(blocks: Page) -> Callable[[int], check.Visitor]:
-    return lambda number: check.Visitor(str(blocks.local_url).rstrip("/"), number)
+def visitor(blocks: Page) -> Callable[[int], visitors.Visitor]:
+    return lambda number: visitors.Visitor(str(blocks.local_url).rstrip("/"), number)
 
 
 def test_a_client_has_few_open_calls_and_leaves_room_for_others(
     slow: Slow,
     ask: Any,
-    visitor: Callable[[int], check.Visitor],
+    visitor: Callable[[int], visitors.Visitor],
     blocks: Page,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -124,7 +124,7 @@ def test_a_client_has_few_open_calls_and_leaves_room_for_others(
 def test_a_claimed_address_is_no_other_client(
     slow: Slow,
     ask: Any,
-    visitor: Callable[[int], check.Visitor],
+    visitor: Callable[[int], visitors.Visitor],
     blocks: Page,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -141,7 +141,7 @@ def test_a_claimed_address_is_no_other_client(
 def test_calls_without_a_listener_are_given_up(
     slow: Slow,
     ask: Any,
-    visitor: Callable[[int], check.Visitor],
+    visitor: Callable[[int], visitors.Visitor],
     blocks: Page,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -163,19 +163,19 @@ def test_calls_without_a_listener_are_given_up(
 
 
 def test_who_listens_gets_an_answer_however_long_it_takes(
-    slow: Slow, visitor: Callable[[int], check.Visitor], soon: None, tmp_path: Any
+    slow: Slow, visitor: Callable[[int], visitors.Visitor], soon: None, tmp_path: Any
 ) -> None:
     slow.pause = 0.005  # two seconds: longer than silence would be suffered
-    check.image(1).save(tmp_path / "in.png")
+    visitors.image(1).save(tmp_path / "in.png")
     patient = visitor(5)
     answer = patient.upscale(tmp_path / "in.png", "slow")
-    assert check.fingerprint(answer) == check.fingerprint(
+    assert visitors.fingerprint(answer) == visitors.fingerprint(
         Nearest().upscale(Image.open(tmp_path / "in.png"))
     )
 
 
 def test_who_disconnects_stops_the_work(
-    slow: Slow, ask: Any, visitor: Callable[[int], check.Visitor], blocks: Page, soon: None
+    slow: Slow, ask: Any, visitor: Callable[[int], visitors.Visitor], blocks: Page, soon: None
 ) -> None:
     leaver = visitor(6)
     event = ask(leaver, "slow").json()["event_id"]
@@ -191,9 +191,9 @@ def test_who_disconnects_stops_the_work(
 
 
 def test_a_cancelled_call_does_not_go_on_beside_the_next(
-    slow: Slow, visitor: Callable[[int], check.Visitor], blocks: Page, tmp_path: Any
+    slow: Slow, visitor: Callable[[int], visitors.Visitor], blocks: Page, tmp_path: Any
 ) -> None:
-    check.image(1).save(tmp_path / "in.png")
+    visitors.image(1).save(tmp_path / "in.png")
     nosy = visitor(7)
     path = nosy.upload(tmp_path / "in.png")
     (number,) = [n for n, fn in blocks.fns.items() if fn.api_name == "upscale"]
@@ -211,13 +211,13 @@ def test_a_cancelled_call_does_not_go_on_beside_the_next(
 
 def test_work_that_takes_far_longer_than_measured_is_stopped(
     slow: Slow,
-    visitor: Callable[[int], check.Visitor],
+    visitor: Callable[[int], visitors.Visitor],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Any,
 ) -> None:
     monkeypatch.setattr(jobs, "LEAST_TIME", 0.5)
-    check.image(1).save(tmp_path / "in.png")
-    with pytest.raises(check.RefusedError, match=r"took longer than \d+ s, so it was stopped"):
+    visitors.image(1).save(tmp_path / "in.png")
+    with pytest.raises(visitors.RefusedError, match=r"took longer than \d+ s, so it was stopped"):
         visitor(8).upscale(tmp_path / "in.png", "slow")
 
 
@@ -232,7 +232,7 @@ def test_the_time_limit_follows_the_measured_cost(models: dict[str, SuperResolut
     assert job._seconds == pytest.approx(jobs.LEAST_TIME + jobs.SLACK * 10**6 * jobs.measure(slow))
 
 
-def test_a_session_needs_a_sane_name(visitor: Callable[[int], check.Visitor]) -> None:
+def test_a_session_needs_a_sane_name(visitor: Callable[[int], visitors.Visitor]) -> None:
     body = {"data": [], "fn_index": 0, "session_hash": "x" * 1000}
     answer = visitor(9).http.post("/gradio_api/queue/join", json=body)
     assert answer.status_code == 422 and "1 to 64 characters" in answer.text
@@ -240,7 +240,7 @@ def test_a_session_needs_a_sane_name(visitor: Callable[[int], check.Visitor]) ->
 
 def test_nothing_is_kept_for_nobody(
     ask: Any,
-    visitor: Callable[[int], check.Visitor],
+    visitor: Callable[[int], visitors.Visitor],
     blocks: Page,
     soon: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -254,7 +254,9 @@ def test_nothing_is_kept_for_nobody(
     assert len(queue.event_analytics) <= 1
 
 
-def test_refused_values_are_not_kept(visitor: Callable[[int], check.Visitor], blocks: Page) -> None:
+def test_refused_values_are_not_kept(
+    visitor: Callable[[int], visitors.Visitor], blocks: Page
+) -> None:
     visitor = visitor(11)
     large = ["x" * 50_000]
     for session in range(3):
@@ -272,7 +274,7 @@ def test_refused_values_are_not_kept(visitor: Callable[[int], check.Visitor], bl
 
 
 def test_uploads_nobody_asks_after_are_forgotten(
-    visitor: Callable[[int], check.Visitor], monkeypatch: pytest.MonkeyPatch
+    visitor: Callable[[int], visitors.Visitor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     someone = visitor(13)
     statuses = page.routes.file_upload_statuses
@@ -288,7 +290,7 @@ def test_uploads_nobody_asks_after_are_forgotten(
 
 
 def test_memory_does_not_grow_with_sessions(
-    visitor: Callable[[int], check.Visitor], blocks: Page
+    visitor: Callable[[int], visitors.Visitor], blocks: Page
 ) -> None:
     """Each call of the page in a session of its own, as 1,000 people would make them."""
     someone = visitor(12)

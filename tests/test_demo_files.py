@@ -12,7 +12,7 @@ from gradio_client import Client
 from PIL import Image
 from test_demo import REST
 
-from benchmarks import check_demo as check
+from benchmarks.demo_checks import visitors
 from hvae_sr.demo import cache, values
 
 SECRET = "secret-of-the-server.png"
@@ -113,7 +113,7 @@ def test_another_sample_is_chosen_by_its_index_alone(address: str) -> None:
     (select,) = [
         each
         for each in page["dependencies"]
-        if any(kind == "select" for _, kind in each["targets"]) and each["backend_fn"]
+        if each["backend_fn"] and any(kind == "select" for _, kind in each["targets"])
     ]
     for index in (0, -1, 99, "0", None, [0, 1], {"path": "/etc/passwd"}):
         body = {
@@ -145,12 +145,12 @@ def test_links_do_not_lead_out_of_the_folder(secret: Path) -> None:
 
 
 def test_files_are_reduced_to_their_paths(address: str) -> None:
-    path = check.Visitor(address).upload(_picture())
+    path = visitors.Visitor(address).upload(_picture())
     told = {"path": path, "orig_name": "x" * 10_000, "url": "http://elsewhere", "size": 1}
     assert values.vetted([{**told, "meta": values.META}]) == [{"path": path, "meta": values.META}]
 
 
 def _picture() -> Path:
     path = cache.own_folder() / "made.png"
-    check.image(5).save(path)
+    visitors.image(5).save(path)
     return path

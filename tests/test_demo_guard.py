@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 
-from benchmarks import check_demo as check
+from benchmarks.demo_checks import visitors
 from hvae_sr import demo, load
 from hvae_sr.demo import cache, connections, guard
 from hvae_sr.demo.guard import Guard, Names
@@ -344,9 +344,9 @@ def test_events_that_fail_unforeseen_end_in_a_sentence(
         raise RuntimeError("secret")
 
     monkeypatch.setattr("hvae_sr.demo.answers.bicubic", fails)
-    check.image(0).save(tmp_path / "in.png")
-    with pytest.raises(check.RefusedError, match="went wrong on the server"):
-        check.Visitor(address).upscale(tmp_path / "in.png", "nearest")
+    visitors.image(0).save(tmp_path / "in.png")
+    with pytest.raises(visitors.RefusedError, match="went wrong on the server"):
+        visitors.Visitor(address).upscale(tmp_path / "in.png", "nearest")
 
 
 ODD: list[Any] = [
@@ -413,9 +413,9 @@ def test_the_examples_survive_a_vanished_folder(address: str, tmp_path: Path) ->
         answer = httpx.get(f"{address}/gradio_api/file={path}")
         assert answer.status_code == 200 and answer.content.startswith(b"\x89PNG")
     shutil.rmtree(cache.own_folder())
-    check.image(0).save(tmp_path / "in.png")
-    visitor = check.Visitor(address)
-    assert visitor.upscale(tmp_path / "in.png", "nearest").size == (2 * check.SIDE,) * 2
+    visitors.image(0).save(tmp_path / "in.png")
+    visitor = visitors.Visitor(address)
+    assert visitor.upscale(tmp_path / "in.png", "nearest").size == (2 * visitors.SIDE,) * 2
 
 
 def test_a_taken_port_is_told_before_models_are_loaded(

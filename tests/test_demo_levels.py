@@ -89,13 +89,14 @@ def test_levels_refuse_what_does_not_fit(levels: Ask, tmp_path: Path, enlarger: 
 
 
 def test_interpolation_goes_from_one_sample_to_the_other(between: Ask, client: Client) -> None:
-    shown, download, _ = between(start=1, end=2, steps=4)
+    shown, download, numbers = between(start=1, end=2, steps=4)
+    assert (numbers["seed"], numbers["end_seed"]) == (1, "2")
     assert Image.open(shown).size == (4 * 128 + 3 * 8, 128)
     assert Path(download).name.endswith("-seed1-to-2.png")
     strip = np.asarray(Image.open(download)).astype(float)
     assert strip.shape == (36, 4 * 34 + 2, 3)
     for seed, left in [(1, 2), (2, 3 * 34 + 2)]:
-        _, alone, *_ = client.predict(num_samples=1, seed=seed, api_name="/sample")
+        _, alone, _ = client.predict(num_samples=1, seed=seed, api_name="/sample")
         sample = np.asarray(Image.open(alone)).astype(float)
         assert np.abs(strip[2:34, left : left + 32] - sample).mean() < 1
 

@@ -18,7 +18,7 @@ import pytest
 from conftest import free_port, refusal
 from gradio_client import Client, handle_file
 
-from benchmarks import check_demo as check
+from benchmarks.demo_checks import hostile, load, visitors
 from hvae_sr.demo import cache, guard, values
 from hvae_sr.demo.page import Page
 from hvae_sr.errors import ImageError
@@ -39,7 +39,7 @@ def upload(address: str, name: str, content: bytes) -> str:
 
 
 def test_every_bad_input_gets_one_sentence(address: str, tmp_path: Path) -> None:
-    answers = dict(check.refused(address, tmp_path))
+    answers = dict(hostile.refused(address, tmp_path))
     assert len(answers) > 50
     for what, sentence in answers.items():
         assert 15 < len(sentence) < 250, what
@@ -55,14 +55,14 @@ def test_every_bad_input_gets_one_sentence(address: str, tmp_path: Path) -> None
     assert answers["seed 1e99"] == f"Seed: use a number from 0 to {values.LARGEST_SEED}"
     assert answers["a model that is not in the menu"] == "Model: choose one that the menu has"
     assert "not fetched from other servers" in answers["an address elsewhere as image"]
-    forged = {answers[what] for what in check.BAD_PATHS if what.startswith("the same")}
+    forged = {answers[what] for what in hostile.BAD_PATHS if what.startswith("the same")}
     assert forged == {answers["a path of the server as image"]}
     assert answers["a file of 33 MB"] == "413: that is too large: at most 32 MB are taken here"
 
 
 def test_pixels_are_counted_before_they_are_decoded(client: Client, tmp_path: Path) -> None:
     """The file is a head alone: who decodes first finds it damaged."""
-    (tmp_path / "bomb.png").write_bytes(check.png_header(20_000, 20_000))
+    (tmp_path / "bomb.png").write_bytes(hostile.png_header(20_000, 20_000))
     call = {"api_name": "/upscale"}
     message = refusal(lambda: client.predict(handle_file(tmp_path / "bomb.png"), **call))
     assert "bomb.png is 20000x20000" in message or "far too large" in message, message
@@ -85,7 +85,7 @@ def test_the_queue_cannot_be_passed_by(address: str, small: Path) -> None:
 
 @pytest.mark.parametrize("name", ["page.html", "drawing.svg", "page.xhtml", "script.js"])
 def test_uploads_are_never_served_as_pages(address: str, name: str) -> None:
-    path = upload(address, name, check.SVG + b"<script>alert(1)</script>")
+    path = upload(address, name, hostile.SVG + b"<script>alert(1)</script>")
     answer = httpx.get(f"{address}/gradio_api/file={path}")
     assert answer.headers["content-disposition"].startswith("attachment")
     assert answer.headers["content-type"] == "application/octet-stream"
@@ -97,7 +97,7 @@ def test_uploads_are_never_served_as_pages(address: str, name: str) -> None:
 
 def test_of_polyglots_only_the_picture_comes_back(client: Client, tmp_path: Path) -> None:
     script = b"<script>alert(1)</script>PK\x03\x04"
-    check.image(1).save(tmp_path / "both.png")
+    visitors.image(1).save(tmp_path / "both.png")
     with (tmp_path / "both.png").open("ab") as file:
         file.write(script)
     *_, answer = client.predict(handle_file(tmp_path / "both.png"), api_name="/upscale")
@@ -164,7 +164,7 @@ def test_a_full_disk_is_told_without_folders(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_huge_names_of_files(client: Client, tmp_path: Path) -> None:
     name = "é" * 100 + ".png"
-    check.image(2).save(tmp_path / name)
+    visitors.image(2).save(tmp_path / name)
     *_, answer = client.predict(handle_file(tmp_path / name), api_name="/upscale")
     assert Path(answer).is_file()
     answer = httpx.post(
@@ -177,7 +177,7 @@ def test_uploads_and_answers_are_deleted_after_an_hour(
     client: Client, address: str, tmp_path: Path
 ) -> None:
     path = Path(upload(address, "old.png", b"old"))
-    check.image(3).save(tmp_path / "in.png")
+    visitors.image(3).save(tmp_path / "in.png")
     client.predict(handle_file(tmp_path / "in.png"), api_name="/upscale")
     young = Path(upload(address, "young.png", b"young"))
     before = {file for file in cache.own_folder().rglob("*") if file.is_file()}
@@ -262,11 +262,11 @@ def test_analytics_are_off(address: str) -> None:
 
 
 def test_sixteen_clients_at_once_get_their_own_pictures(address: str, tmp_path: Path) -> None:
-    crowd = check.crowded(address, psutil.Process(), tmp_path, 2 * check.PEOPLE)
-    assert len(crowd.right) == 2 * check.PEOPLE and all(crowd.right)
+    crowd = load.crowded(address, psutil.Process(), tmp_path, 2 * load.PEOPLE)
+    assert len(crowd.right) == 2 * load.PEOPLE and all(crowd.right)
 
 
 def test_others_hardly_notice_the_worst_upload_known(address: str, tmp_path: Path) -> None:
-    usual, meanwhile, sentence = check.beside(address, tmp_path)
+    usual, meanwhile, sentence = load.beside(address, tmp_path)
     assert "more than 100 scans" in sentence
     assert float(meanwhile.split()[0]) < 2 * float(usual.split()[0]) + 1  # on a busy machine

@@ -12,7 +12,7 @@ import pytest
 from conftest import free_port
 from PIL import Image
 
-from benchmarks import check_demo as check
+from benchmarks.demo_checks import visitors
 from hvae_sr import demo, load
 from hvae_sr.demo import cache
 from hvae_sr.errors import HvaeSrError
@@ -77,22 +77,22 @@ def test_descriptions_are_whole(address: str) -> None:
 
 @pytest.mark.parametrize("progress", [None, heard])
 def test_an_image_goes_through_a_tool(address: str, progress: Any) -> None:
-    arguments = {"image": data_url(check.image(1)), "model": MODEL}
+    arguments = {"image": data_url(visitors.image(1)), "model": MODEL}
     result = in_session(
         address, lambda s: s.call_tool("upscale", arguments, progress_callback=progress)
     )
     assert not result.isError, result.content
-    direct = check.fingerprint(load(MODEL).upscale(check.image(1)))
+    direct = visitors.fingerprint(load(MODEL).upscale(visitors.image(1)))
     image, text = result.content
     inline = Image.open(io.BytesIO(base64.b64decode(image.data)))
-    assert (image.type, check.fingerprint(inline)) == ("image", direct)
+    assert (image.type, visitors.fingerprint(inline)) == ("image", direct)
     numbers = result.structuredContent
     assert numbers == json.loads(text.text)
-    side = check.SIDE
+    side = visitors.SIDE
     assert (numbers["model"], numbers["width"], numbers["input_width"]) == (MODEL, 2 * side, side)
     (file,) = numbers["files"]
     fetched = Image.open(io.BytesIO(httpx.get(file["url"]).raise_for_status().content))
-    assert file["name"] == f"file-{MODEL}.png" and check.fingerprint(fetched) == direct
+    assert file["name"] == f"file-{MODEL}.png" and visitors.fingerprint(fetched) == direct
     assert str(cache.own_folder()) not in str(result)
     # what came inside the call lies where it is swept
     assert list(cache.own_folder().rglob("file.png"))

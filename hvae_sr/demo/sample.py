@@ -134,7 +134,7 @@ class SampleTab(Tab[GenerativeModel]):
                     object_fit="contain",
                     buttons=["download", "fullscreen"],
                     interactive=False,
-                    label="Unconditional samples, enlarged pixel by pixel",
+                    label="New images (unconditional samples), each pixel enlarged",
                 )
                 self.grid_old = old_mark()
                 self.grid_figures = report(DRAWN, "Settings of the samples")

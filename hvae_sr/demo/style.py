@@ -5,7 +5,7 @@ from importlib.resources import files
 import gradio as gr
 
 TITLE = "hvae-sr"
-DESCRIPTION = "Enlarge images and movies, see how sure a model is, and draw unconditional samples."
+DESCRIPTION = "Enlarge images and movies, see how sure a model is, and draw new images."
 HEAD = f"# {TITLE}\n{DESCRIPTION}"
 
 _STATIC = files(__package__) / "static"

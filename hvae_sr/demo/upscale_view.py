@@ -80,7 +80,7 @@ class AnswerView:
             interactive=False,
             buttons=["fullscreen"],
             max_height=640,
-            label="Left: bicubic. Right: the model",
+            label="Left: ordinary enlargement (bicubic). Right: the model",
             elem_id="answer",
         )
         self.old = old_mark()
@@ -99,14 +99,14 @@ class AnswerView:
                 buttons=[],
                 allow_preview=False,
                 interactive=False,
-                label="Samples, with their LR-PSNR: choose one to compare and download it",
+                label="Samples: choose one to compare and download it; in dB, LR-PSNR",
                 elem_classes="pairs",
             )
             self.std_map = gr.Image(
                 format="png",
                 interactive=False,
                 buttons=["download", "fullscreen"],
-                label="Uncertainty: standard deviation over the samples",
+                label="Where the samples differ (standard deviation)",
                 alt_text="Map of the standard deviation of each pixel over the samples",
                 elem_classes="below",
             )
