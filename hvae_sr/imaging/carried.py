@@ -7,7 +7,7 @@ from PIL import Image, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
 from hvae_sr.imaging.catalogue import FORMATS
-from hvae_sr.imaging.metadata import IPTC, XMP, metadata, record_text
+from hvae_sr.imaging.metadata import IPTC, RAW_IPTC, XMP, metadata, record_text
 
 if TYPE_CHECKING:
     from hvae_sr.imaging.deep import DeepImage
@@ -133,7 +133,7 @@ def _place_iptc(kept: dict[str, Any], kind: str, exif: Image.Exif, losses: list[
         kept["extra"] = b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body
     elif kind == "PNG":
         text = f"\niptc\n{len(iptc):8}\n{iptc.hex()}\n"
-        kept["pnginfo"].add_text("Raw profile type iptc", text, zip=True)
+        kept["pnginfo"].add_text(RAW_IPTC, text, zip=True)
     else:
         losses.append("IPTC")
 
@@ -175,7 +175,7 @@ def resized_xmp(xmp: bytes, size: tuple[int, int]) -> bytes:
     for name in _PANORAMA:
         tag = f"GPano:{name}".encode()
         xmp = re.sub(
-            rb"<%b>[^<]{0,40}</%b>|\s%b=([\"'])[^\"'<>]{0,40}\1" % (tag, tag, tag), b"", xmp
+            rb"<%b>[^<]{0,40}</%b>|\s%b\s*=\s*([\"'])[^\"'<>]{0,40}\1" % (tag, tag, tag), b"", xmp
         )
     return xmp
 
@@ -183,4 +183,6 @@ def resized_xmp(xmp: bytes, size: tuple[int, int]) -> bytes:
 def _numbers(name: str) -> "re.Pattern[bytes]":
     """A number under a name, as an element or as an attribute: before, number, behind."""
     tag = name.encode()
-    return re.compile(rb"(<%b>\s*|\b%b=[\"'])(\d{1,9}(?:\.\d{1,9})?)(\s*</|[\"'])" % (tag, tag))
+    return re.compile(
+        rb"(<%b>\s*|\b%b\s*=\s*[\"']\s*)(\d{1,9}(?:\.\d{1,9})?)(\s*</|\s*[\"'])" % (tag, tag)
+    )
