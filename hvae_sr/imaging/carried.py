@@ -22,6 +22,11 @@ _STALE: tuple[int, ...] = (37396, Base.SubjectLocation, Base.FocalPlaneXResoluti
           Base.FocalPlaneYResolution, Base.FocalPlaneResolutionUnit)  # fmt: skip
 _WIDTHS = ("tiff:ImageWidth", "exif:PixelXDimension", "stDim:w")
 _HEIGHTS = ("tiff:ImageLength", "exif:PixelYDimension", "stDim:h")
+_BEHIND = ("GCamera:MicroVideo", "GCamera:MicroVideoVersion", "GCamera:MicroVideoOffset",
+           "GCamera:MicroVideoPresentationTimestampUs", "GCamera:MotionPhoto",
+           "GCamera:MotionPhotoVersion", "GCamera:MotionPhotoPresentationTimestampUs",
+           "hdrgm:Version")  # fmt: skip
+_PANO = "GPano:"
 _PANORAMA = ("CroppedAreaImageWidthPixels", "CroppedAreaImageHeightPixels", "CroppedAreaLeftPixels",
              "CroppedAreaTopPixels", "FullPanoWidthPixels", "FullPanoHeightPixels",
              "LargestValidInteriorRectLeft", "LargestValidInteriorRectTop",
@@ -159,25 +164,32 @@ def resized_xmp(xmp: bytes, size: tuple[int, int]) -> bytes:
     """XMP whose sizes are those of an image of (width, height).
 
     A panorama's sizes and places grow by the ratio of the width to the one that it names for the
-    image; without that they cannot be known and are dropped.
+    image; without that they cannot be known and are dropped, as is what speaks of a film or a gain
+    map behind the image.
     """
     for names, value in ((_WIDTHS, size[0]), (_HEIGHTS, size[1])):
         for name in names:
             xmp = _numbers(name).sub(rb"\g<1>%d\g<3>" % value, xmp)
-    own = _numbers("GPano:CroppedAreaImageWidthPixels").search(xmp)
-    if own is not None and float(own[2]) > 0:
-        ratio = size[0] / float(own[2])
-        for name in _PANORAMA:
-            xmp = _numbers(f"GPano:{name}").sub(
-                lambda found: found[1] + b"%d" % round(float(found[2]) * ratio) + found[3], xmp
-            )
-        return xmp
+    for name in _BEHIND:
+        xmp = _without(xmp, name)
+    own = _numbers(f"{_PANO}CroppedAreaImageWidthPixels").search(xmp)
+    ratio = size[0] / float(own[2]) if own is not None and float(own[2]) > 0 else None
     for name in _PANORAMA:
-        tag = f"GPano:{name}".encode()
-        xmp = re.sub(
-            rb"<%b>[^<]{0,40}</%b>|\s%b\s*=\s*([\"'])[^\"'<>]{0,40}\1" % (tag, tag, tag), b"", xmp
-        )
+        xmp = _without(xmp, _PANO + name) if ratio is None else _times(xmp, _PANO + name, ratio)
     return xmp
+
+
+def _times(xmp: bytes, name: str, ratio: float) -> bytes:
+    return _numbers(name).sub(
+        lambda found: found[1] + b"%d" % round(float(found[2]) * ratio) + found[3], xmp
+    )
+
+
+def _without(xmp: bytes, name: str) -> bytes:
+    tag = name.encode()
+    return re.sub(
+        rb"<%b>[^<]{0,40}</%b>|\s%b\s*=\s*([\"'])[^\"'<>]{0,40}\1" % (tag, tag, tag), b"", xmp
+    )
 
 
 def _numbers(name: str) -> "re.Pattern[bytes]":
