@@ -40,8 +40,8 @@ def whole(argument: str, value: Any, least: int = 0, most: int | None = None) ->
     return number
 
 
-def real(argument: str, value: Any, least: float = 0.0) -> float:
-    """A finite number, of Python or numpy, that is at least `least`.
+def real(argument: str, value: Any, least: float = 0.0, most: float = math.inf) -> float:
+    """A finite number from `least` to `most`, of Python or numpy.
 
     Raises:
         TypeError: for what is not a number.
@@ -53,10 +53,9 @@ def real(argument: str, value: Any, least: float = 0.0) -> float:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not least <= number < math.inf:
-        raise ValueError(
-            f"{argument} must be a finite number from {least:g} on, not {shown(value)}"
-        )
+    if not least <= number <= most or math.isinf(number):
+        wanted = f"from {least:g} to {most:g}" if most < math.inf else f"at least {least:g}"
+        raise ValueError(f"{argument} must be a finite number, {wanted}, not {shown(value)}")
     return number
 
 

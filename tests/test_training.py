@@ -587,6 +587,15 @@ class TestCommandLine:
         assert facts["recipe"]["objective"]["kl_warmup_end"] == 0.2
         assert (facts["steps"], facts["images"]) == (2, 4)
 
+    def test_options_of_the_recipe_reach_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setitem(PRESETS, "tiny", HVAE_RECIPE)
+        tiny_cnn().save_pretrained(tmp_path / "base")
+        changes = {"steps": 1, "batch_size": 2, "base_model": tmp_path / "base", "free_bits": 0.1}
+        assert cli.run(self.command(tmp_path / "run", learning_rate=1e-4, **changes)) == 0
+        facts = json.loads((tmp_path / "run" / "model" / "training.json").read_text())["recipe"]
+        assert facts["base_model"] == str(tmp_path / "base")
+        assert (facts["learning_rate"], facts["objective"]["free_bits"]) == (1e-4, 0.1)
+
     @pytest.mark.parametrize(
         "wrong",
         [
@@ -596,6 +605,9 @@ class TestCommandLine:
             {"beta": 0.5},
             {"crop": 30},
             {"crop": 0},
+            {"learning_rate": "nan"},
+            {"anneal_minutes": -1},
+            {"max_minutes": "nan"},
             {"precision": "fp7"},
             {"accumulate": 0},
             {"accumulate": 5},

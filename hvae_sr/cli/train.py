@@ -151,10 +151,13 @@ def train(
     """Train a model: OUT/model can be loaded, curves and samples are beside it."""
     if preset not in PRESETS:
         raise TrainingError(f"--preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+    from hvae_sr.storage.shelf import is_repository
     from hvae_sr.training.data import load_images
     from hvae_sr.training.loop import Trainer
     from hvae_sr.training.setup import Options
 
+    if push_to_hub is not None and not is_repository(push_to_hub):
+        raise TrainingError(f"--push-to-hub takes OWNER/NAME, not {push_to_hub!r}")
     given: dict[str, Any] = {
         "steps": steps,
         "batch_size": batch_size,
@@ -162,7 +165,7 @@ def train(
         "crop": crop,
         "validation": validation,
         "init": init,
-        "regression": base_model,
+        "base_model": base_model,
         "feature_weight": feature_weight,
     }
     recipe = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})

@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from hvae_sr.checks import one_of, real, whole
 from hvae_sr.errors import TrainingError
 from hvae_sr.hub import load
 from hvae_sr.models.base import SuperResolutionModel
@@ -39,6 +40,9 @@ class Options:
         log_every, save_every: in steps.
         features: weights of EfficientNet-Lite0 for the recipe's loss on features.
         quiet: show no progress bar.
+
+    Raises:
+        TypeError, ValueError: for an unknown precision, counts below 1, times that are not above 0.
     """
 
     out: Path
@@ -56,17 +60,22 @@ class Options:
     features: Path | None = None
     quiet: bool = False
 
+    def __post_init__(self) -> None:
+        one_of("precision", self.precision, PRECISIONS)
+        whole("seed", self.seed, 0, 2**32 - 1)
+        for name in ("accumulate", "log_every", "save_every"):
+            whole(name, getattr(self, name), 1)
+        for name in ("max_minutes", "anneal_minutes"):
+            if getattr(self, name) is not None:
+                real(name, getattr(self, name), least=1e-6)
+
 
 def check(recipe: Recipe, options: Options) -> None:
     """Refuse settings that would fail late or, worse, do nothing."""
-    if options.precision not in PRECISIONS:
-        raise TrainingError(f"precision must be one of {PRECISIONS}, not {options.precision!r}")
-    if options.accumulate < 1 or recipe.batch_size < options.accumulate:
+    if recipe.batch_size < options.accumulate:
         raise TrainingError(
             f"a batch of {recipe.batch_size} cannot be split into {options.accumulate} parts"
         )
-    if recipe.steps < 1 or options.log_every < 1 or options.save_every < 1:
-        raise TrainingError("steps, log_every and save_every must be at least 1")
 
 
 def check_fit(model: SuperResolutionModel, options: Options, *, targets: bool) -> None:
@@ -102,7 +111,7 @@ def build_model(recipe: Recipe) -> SuperResolutionModel:
     if not issubclass(cls, GenerativeModel):
         raise TrainingError(f"a {recipe.model} takes no base model")
     network = load(recipe.base_model)
-    model = cls(**recipe.arguments, base_model=network.full_config)
+    model = cls(**{**recipe.arguments, "base_model": network.full_config})
     assert model.base_model is not None
     model.base_model.load_state_dict(network.state_dict())
     return model

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from hvae_sr import checks
+
 TEACHING = 0.8  # share of a run in which a teacher is heard
 
 
@@ -19,6 +21,9 @@ class Objective:
         free_bits: bits per dimension each group may use at no cost.
         mse_weight: weight of the reconstruction's mean squared error.
         prior_weight: weight of the error of the image decoded at temperature 0.
+
+    Raises:
+        TypeError, ValueError: for weights that are negative or not finite, and shares above 1.
     """
 
     beta: float = 1.0
@@ -28,6 +33,12 @@ class Objective:
     free_bits: float = 0.0
     mse_weight: float = 0.0
     prior_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "beta_start", "free_bits", "mse_weight", "prior_weight"):
+            checks.real(name, getattr(self, name))
+        for name in ("kl_warmup_start", "kl_warmup_end"):
+            checks.real(name, getattr(self, name), most=1.0)
 
     def at(self, progress: float) -> dict[str, float]:
         """Keyword arguments of `loss` at a point of the run, 0 to 1."""
@@ -87,6 +98,9 @@ class Recipe:
             one (`--targets`).
         feature_weight: weight, at the end, of a loss on features of EfficientNet-Lite0 beside the
             mean absolute error, for deterministic models (`--features`); it starts at a quarter.
+
+    Raises:
+        TypeError, ValueError: for counts below 1, and numbers that are negative or not finite.
     """
 
     model: str
@@ -112,6 +126,15 @@ class Recipe:
     init: str | None = None
     target_weight: float = 0.5
     feature_weight: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "crop", "validation"):
+            checks.whole(name, getattr(self, name), 1)
+        checks.whole("warmup_steps", self.warmup_steps)
+        for name in ("learning_rate", "final", "weight_decay", "clip", "feature_weight"):
+            checks.real(name, getattr(self, name))
+        for name in ("ema", "target_weight"):
+            checks.real(name, getattr(self, name), most=1.0)
 
     def but(self, arguments: dict[str, Any] | None = None, **fields: Any) -> Self:
         """The same with other arguments of the model beside those it has, and other fields."""
