@@ -13,7 +13,7 @@ from PIL.ExifTags import IFD, Base
 
 from hvae_sr.imaging.catalogue import AVIF
 from hvae_sr.imaging.deep import DeepImage
-from hvae_sr.imaging.files import read_file, save_image
+from hvae_sr.imaging.files import read_file
 from hvae_sr.imaging.metadata import metadata
 from hvae_sr.upscaling.images import upscale_file
 
@@ -133,11 +133,7 @@ def packet(form: str, values: dict[str, object]) -> bytes:
 
 
 def with_xmp(path: Path, xmp: bytes) -> Path:
-    image = plain()
-    image.info["xmp"] = xmp
-    save_image(image, path)
-    # Not through `save_image`, which would bring the sizes up to date itself.
-    Image.open(path).convert("RGB").save(path, format="JPEG", xmp=xmp)
+    plain().save(path, format="JPEG", xmp=xmp)
     return path
 
 
