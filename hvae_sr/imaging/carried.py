@@ -7,7 +7,7 @@ from PIL import Image, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
 from hvae_sr.imaging.catalogue import FORMATS
-from hvae_sr.imaging.metadata import IPTC, XMP, metadata, record_text
+from hvae_sr.imaging.metadata import IPTC, RAW_IPTC, XMP, metadata, record_text
 
 if TYPE_CHECKING:
     from hvae_sr.imaging.deep import DeepImage
@@ -22,6 +22,11 @@ _STALE: tuple[int, ...] = (37396, Base.SubjectLocation, Base.FocalPlaneXResoluti
           Base.FocalPlaneYResolution, Base.FocalPlaneResolutionUnit)  # fmt: skip
 _WIDTHS = ("tiff:ImageWidth", "exif:PixelXDimension", "stDim:w")
 _HEIGHTS = ("tiff:ImageLength", "exif:PixelYDimension", "stDim:h")
+_BEHIND = ("GCamera:MicroVideo", "GCamera:MicroVideoVersion", "GCamera:MicroVideoOffset",
+           "GCamera:MicroVideoPresentationTimestampUs", "GCamera:MotionPhoto",
+           "GCamera:MotionPhotoVersion", "GCamera:MotionPhotoPresentationTimestampUs",
+           "hdrgm:Version")  # fmt: skip
+_PANO = "GPano:"
 _PANORAMA = ("CroppedAreaImageWidthPixels", "CroppedAreaImageHeightPixels", "CroppedAreaLeftPixels",
              "CroppedAreaTopPixels", "FullPanoWidthPixels", "FullPanoHeightPixels",
              "LargestValidInteriorRectLeft", "LargestValidInteriorRectTop",
@@ -133,7 +138,7 @@ def _place_iptc(kept: dict[str, Any], kind: str, exif: Image.Exif, losses: list[
         kept["extra"] = b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body
     elif kind == "PNG":
         text = f"\niptc\n{len(iptc):8}\n{iptc.hex()}\n"
-        kept["pnginfo"].add_text("Raw profile type iptc", text, zip=True)
+        kept["pnginfo"].add_text(RAW_IPTC, text, zip=True)
     else:
         losses.append("IPTC")
 
@@ -159,28 +164,37 @@ def resized_xmp(xmp: bytes, size: tuple[int, int]) -> bytes:
     """XMP whose sizes are those of an image of (width, height).
 
     A panorama's sizes and places grow by the ratio of the width to the one that it names for the
-    image; without that they cannot be known and are dropped.
+    image; without that they cannot be known and are dropped, as is what speaks of a film or a gain
+    map behind the image.
     """
     for names, value in ((_WIDTHS, size[0]), (_HEIGHTS, size[1])):
         for name in names:
             xmp = _numbers(name).sub(rb"\g<1>%d\g<3>" % value, xmp)
-    own = _numbers("GPano:CroppedAreaImageWidthPixels").search(xmp)
-    if own is not None and float(own[2]) > 0:
-        ratio = size[0] / float(own[2])
-        for name in _PANORAMA:
-            xmp = _numbers(f"GPano:{name}").sub(
-                lambda found: found[1] + b"%d" % round(float(found[2]) * ratio) + found[3], xmp
-            )
-        return xmp
+    for name in _BEHIND:
+        xmp = _without(xmp, name)
+    own = _numbers(f"{_PANO}CroppedAreaImageWidthPixels").search(xmp)
+    ratio = size[0] / float(own[2]) if own is not None and float(own[2]) > 0 else None
     for name in _PANORAMA:
-        tag = f"GPano:{name}".encode()
-        xmp = re.sub(
-            rb"<%b>[^<]{0,40}</%b>|\s%b=([\"'])[^\"'<>]{0,40}\1" % (tag, tag, tag), b"", xmp
-        )
+        xmp = _without(xmp, _PANO + name) if ratio is None else _times(xmp, _PANO + name, ratio)
     return xmp
+
+
+def _times(xmp: bytes, name: str, ratio: float) -> bytes:
+    return _numbers(name).sub(
+        lambda found: found[1] + b"%d" % round(float(found[2]) * ratio) + found[3], xmp
+    )
+
+
+def _without(xmp: bytes, name: str) -> bytes:
+    tag = name.encode()
+    return re.sub(
+        rb"<%b>[^<]{0,40}</%b>|\s%b\s*=\s*([\"'])[^\"'<>]{0,40}\1" % (tag, tag, tag), b"", xmp
+    )
 
 
 def _numbers(name: str) -> "re.Pattern[bytes]":
     """A number under a name, as an element or as an attribute: before, number, behind."""
     tag = name.encode()
-    return re.compile(rb"(<%b>\s*|\b%b=[\"'])(\d{1,9}(?:\.\d{1,9})?)(\s*</|[\"'])" % (tag, tag))
+    return re.compile(
+        rb"(<%b>\s*|\b%b\s*=\s*[\"']\s*)(\d{1,9}(?:\.\d{1,9})?)(\s*</|\s*[\"'])" % (tag, tag)
+    )

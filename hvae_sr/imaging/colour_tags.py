@@ -57,7 +57,10 @@ def _of_png(head: bytes) -> ColourTags:
     header = chunks.get(b"IHDR", b"").ljust(13, b"\0")
     bits, grey = header[8], header[9] in (0, 4)
     if len(cicp := chunks.get(b"cICP", b"")) == 4:
-        return _named(cicp[0], cicp[1], bits)
+        transfer = icc.HDR.get(cicp[1])
+        known = cicp[0] in icc.PRIMARIES and cicp[1] in icc.TRANSFERS
+        profile = icc.from_code_points(cicp[0], cicp[1], grey)
+        return ColourTags(profile, transfer, bits, replaces=known)
     if name := chunks.get(b"iCCP", b"").split(b"\0")[0].decode("latin-1"):
         return ColourTags(transfer="PQ" if name.startswith(_OLD_PQ) else None, bits=bits)
     if b"sRGB" in chunks:
@@ -75,7 +78,8 @@ def _of_png(head: bytes) -> ColourTags:
 
 
 def _of_boxes(head: bytes) -> ColourTags:
-    """Of the first colour box with code points; a box with a profile is the decoder's to read."""
+    """Of the first colour box with code points; a box with a profile is the decoder's to read,
+    and counts more than they do."""
     bits = 8
     named: tuple[int, int] | None = None
     for kind, body in _boxes(head, 0, len(head)):
@@ -86,13 +90,9 @@ def _of_boxes(head: bytes) -> ColourTags:
         elif kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10 and named is None:
             primaries, transfer = struct.unpack_from(">HH", body, 4)
             named = primaries, transfer
-    return _named(*named, bits) if named else ColourTags(bits=bits)
-
-
-def _named(primaries: int, transfer: int, bits: int) -> ColourTags:
-    profile = icc.from_code_points(primaries, transfer)
-    known = primaries in icc.PRIMARIES and transfer in icc.TRANSFERS
-    return ColourTags(profile, icc.HDR.get(transfer), bits, replaces=known)
+    if named is None:
+        return ColourTags(bits=bits)
+    return ColourTags(icc.from_code_points(*named), icc.HDR.get(named[1]), bits)
 
 
 def _chunks(head: bytes) -> Iterator[tuple[bytes, bytes]]:

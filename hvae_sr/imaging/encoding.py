@@ -15,6 +15,7 @@ from hvae_sr.imaging.deep import DeepImage
 
 _STRAIGHT_ALPHA = 2
 _EXTRA_SAMPLES, _PLANAR, _PROFILE = 338, 284, 34675
+_UNITS = {"GIF": 10, "WEBP": 1, "AVIF": 1}  # milliseconds that durations are multiples of
 _LARGEST_TIFF = 2**32 - 2**24  # bytes that its places of 32 bits reach, with room for metadata
 _PIXELS = (b"IHDR", b"IDAT", b"IEND")
 
@@ -51,8 +52,10 @@ def save_frames(
     Raises:
         OSError, ValueError: as Pillow's encoders do.
     """
-    times = [each if kind == "PNG" else round(each) for each in durations]
+    times = _in_units(durations, _UNITS[kind]) if kind in _UNITS else list(durations)
     repeat = {} if loop is None or kind == "AVIF" else {"loop": loop}
+    if kind == "GIF" and loop:  # which counts the times after the first
+        repeat = {"loop": loop - 1} if loop > 1 else {}
     first, *rest = frames
     # Frames replace one another whole, so that transparent ones leave nothing of the last.
     whole = {"GIF": {"disposal": 2}, "PNG": {"blend": 0}}.get(kind, {})
@@ -60,6 +63,19 @@ def save_frames(
         path, format=kind, save_all=True, append_images=rest, duration=times,
         **repeat, **whole, **options,
     )  # fmt: skip
+
+
+def _in_units(durations: Sequence[float], unit: int) -> list[int]:
+    """Durations in whole units, in milliseconds, whose sums stay as close as they can.
+
+    Each is at least one unit; rounded one by one, 60 frames of 33 ms would be a GIF of 1.8 s.
+    """
+    times, end, shown = [], 0.0, 0
+    for duration in durations:
+        end += duration
+        times.append(max(1, round((end - shown) / unit)) * unit)
+        shown += times[-1]
+    return times
 
 
 def _write_png(image: DeepImage, path: Path, options: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from hvae_sr.imaging.budget import Budget
 from hvae_sr.imaging.carried import encoder_options
 from hvae_sr.imaging.catalogue import FORMATS as CATALOGUE
 from hvae_sr.imaging.catalogue import READ_SUFFIXES, SUFFIXES
-from hvae_sr.imaging.decoding import FORMATS, LARGEST_FILE, Request
+from hvae_sr.imaging.decoding import FORMATS, LARGEST_FILE, Decoded, Request
 from hvae_sr.imaging.deep import DeepImage
 from hvae_sr.imaging.encoding import save_frames, write_deep
 from hvae_sr.imaging.formats import check_target, quality_options, to_supported_mode
@@ -67,8 +67,15 @@ def read_file(
     decoded = decoders.decode(Request(str(Path(path).absolute()), largest, budget, frames))
     for sentence in decoded.warnings:
         warnings.warn(sentence, stacklevel=2)
+    return ImageFile(decoded.images(), decoded.durations, _times_shown(decoded))
+
+
+def _times_shown(decoded: Decoded) -> int | None:
+    """How often an animation is shown, 0 for ever. GIF counts the times after the first."""
     loop = decoded.info.get("loop")
-    return ImageFile(decoded.images(), decoded.durations, loop if isinstance(loop, int) else None)
+    if decoded.format == "GIF":
+        loop = 1 if loop is None else loop + 1 if isinstance(loop, int) and loop > 0 else loop
+    return loop if isinstance(loop, int) else None
 
 
 def open_image(

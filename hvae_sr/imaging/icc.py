@@ -31,10 +31,16 @@ _CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # sRGB's, as a par
 _NEAR = 0.002  # chromaticities that are the same, written with few digits
 
 
-def from_code_points(primaries: int, transfer: int) -> bytes | None:
-    """The profile of colours that H.273 names; None for sRGB and for what is not known."""
+def from_code_points(primaries: int, transfer: int, grey: bool = False) -> bytes | None:
+    """The profile of colours that H.273 names; None for sRGB and for what is not known.
+
+    Args:
+        grey: for greyscale, which has the transfer alone.
+    """
     if primaries not in PRIMARIES or transfer not in TRANSFERS:
         return None
+    if grey:
+        return _grey_profile(TRANSFERS[transfer])
     return matrix_profile(PRIMARIES[primaries], TRANSFERS[transfer])
 
 
@@ -44,24 +50,21 @@ def from_gamma(
     """The profile of colours given by numbers, as PNG's gAMA and cHRM have them; None for sRGB.
 
     Args:
-        exponent: of the decoding; None, and what is close to 2.2, for sRGB's curve.
+        exponent: of the decoding; None for sRGB's curve, and so is what is close to 2.2 beside
+            sRGB's colours, whose files say so.
         points: white, red, green and blue; None for sRGB's.
         grey: for greyscale, whose profile is another.
     """
-    exponent = None if exponent is None or abs(exponent - 2.2) < 0.01 else exponent
+    if exponent is not None and abs(exponent - 2.2) < 0.01 and _are_srgb(points or SRGB):
+        exponent = None
     if grey:
-        return None if exponent is None else _profile(b"GRAY", {b"kTRC": _curve(exponent)})
+        return _grey_profile(exponent)
     return matrix_profile(points or SRGB, exponent)
 
 
 def matrix_profile(points: Chromaticities, exponent: float | None) -> bytes | None:
     """An RGB profile by chromaticities and one curve for all channels; None for sRGB itself."""
-    near = all(
-        abs(a - b) < _NEAR
-        for found, known in zip(points, SRGB, strict=True)
-        for a, b in zip(found, known, strict=True)
-    )
-    if near and exponent is None:
+    if exponent is None and _are_srgb(points):
         return None
     columns = _adapted(points)
     curve = _curve(exponent)
@@ -70,6 +73,18 @@ def matrix_profile(points: Chromaticities, exponent: float | None) -> bytes | No
         for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)
     }
     return _profile(b"RGB ", {**tags, b"rTRC": curve, b"gTRC": curve, b"bTRC": curve})
+
+
+def _grey_profile(exponent: float | None) -> bytes | None:
+    return None if exponent is None else _profile(b"GRAY", {b"kTRC": _curve(exponent)})
+
+
+def _are_srgb(points: Chromaticities) -> bool:
+    return all(
+        abs(a - b) < _NEAR
+        for found, known in zip(points, SRGB, strict=True)
+        for a, b in zip(found, known, strict=True)
+    )
 
 
 def colour_space(profile: bytes) -> bytes:

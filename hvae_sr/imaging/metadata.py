@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 XMP, IPTC = 0x02BC, 0x83BB  # the TIFF tags
 _IPTC_BLOCK = 1028  # of Photoshop's resources
+RAW_IPTC = "Raw profile type iptc"  # the text of a PNG
 _NO_TEXTS = ("XML:com.adobe.xmp", "Raw profile type", "hvae_sr")
 PREFIX = "hvae_sr "
 LONGEST_RECORD = 2**14  # characters
@@ -82,15 +83,37 @@ def kept_texts(image: "Image.Image | DeepImage") -> dict[str, str]:
 
 
 def found_iptc(image: "Image.Image | DeepImage") -> bytes | None:
-    """IPTC records, from a JPEG's Photoshop block, a TIFF's tag, or what was read before."""
+    """IPTC records: in a JPEG's Photoshop block, a TIFF's tag, a PNG's text, or as read before."""
     found = image.info.get("iptc")
     if found is None and isinstance(block := image.info.get("photoshop"), dict):
         found = block.get(_IPTC_BLOCK)
     if found is None and (tags := getattr(image, "tag_v2", None)) is not None:
         found = tags.get(IPTC)
+    if found is None and isinstance(text := image.info.get(RAW_IPTC), str):
+        found = _raw_profile(text)
     if isinstance(found, tuple):  # numbers of four bytes, as some programs declare it
         return None
     return bytes(found) if isinstance(found, bytes) and found else None
+
+
+def _raw_profile(text: str) -> bytes | None:
+    """IPTC in a PNG, as ImageMagick has it: a name, a length, and hexadecimal digits.
+
+    The records, or Photoshop's block of resources around them.
+    """
+    try:
+        found = bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return None
+    position = 0
+    while found[position : position + 4] == b"8BIM":
+        # Kind, a name padded to an even length, and so is what follows.
+        start = position + 6 + (found[position + 6 : position + 7] or b"\0")[0] // 2 * 2 + 2
+        length = int.from_bytes(found[start : start + 4], "big")
+        if int.from_bytes(found[position + 4 : position + 6], "big") == _IPTC_BLOCK:
+            return found[start + 4 : start + 4 + length]
+        position = start + 4 + length + length % 2
+    return None if found.startswith(b"8BIM") else found
 
 
 def readable_exif(image: "Image.Image | DeepImage") -> Image.Exif:

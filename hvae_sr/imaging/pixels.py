@@ -27,6 +27,7 @@ _TURNED = re.compile(
     rb"\btiff:Orientation=[\"'][0-9][\"']|<tiff:Orientation>[0-9]</tiff:Orientation>"
 )
 _STRAIGHT = {"RGBa": "RGBA", "La": "LA"}
+_ON_THEIR_SIDE = (5, 6, 7, 8)  # EXIF's orientations that swap width and height
 _NEAR = 1 / 512  # by which resampling may leave [0, 1]
 _STRIP = 2**20  # values converted at a time, so that no temporary is as large as the image
 
@@ -79,6 +80,12 @@ def split(image: Image.Image | DeepImage) -> tuple[Tensor, Rest]:
     return _tensor(image.convert("RGB")), Rest(grey_only, False, None, info)
 
 
+def upright_size(image: Image.Image | DeepImage) -> tuple[int, int]:
+    """(width, height) of what `split` gives, which applies EXIF's orientation."""
+    turned = readable_exif(image).get(Base.Orientation) in _ON_THEIR_SIDE
+    return image.size[::-1] if turned else image.size
+
+
 def _split_deep(image: DeepImage, exif: Image.Exif, orientation: object) -> tuple[Tensor, Rest]:
     info = {**profile_and_size(image), **({"exif": exif.tobytes()} if len(exif) else {})}
     if "xmp" in info:
@@ -96,7 +103,7 @@ def _split_deep(image: DeepImage, exif: Image.Exif, orientation: object) -> tupl
 
 def _turned(array: np.ndarray, orientation: object) -> np.ndarray:
     """(H, W, C) as EXIF's orientation means it."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in _ON_THEIR_SIDE:
         array = array.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
         array = array[::-1]

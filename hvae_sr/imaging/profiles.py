@@ -20,8 +20,8 @@ def with_fitting_profile(image: Image.Image | DeepImage, target: Format) -> Imag
     space = icc.colour_space(profile)
     grey_pixels = isinstance(image, Image.Image) and image.mode in ("L", "LA", "I;16", "I", "1")
     grey_pixels = grey_pixels or image.mode == "LA;16"
-    if space == b"GRAY" and not grey_pixels:
-        return _without(image)
+    if grey_pixels != (space == b"GRAY") and space in (b"GRAY", b"RGB "):
+        return _without(image)  # as browsers do with a profile of other channels
     if space == b"GRAY" and (not target.profile or target.name in _ONLY_COLOUR):
         return _grey_to_srgb(image, profile)
     if space == b"RGB " and not target.profile:

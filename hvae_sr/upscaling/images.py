@@ -11,6 +11,7 @@ from hvae_sr.imaging.catalogue import format_of
 from hvae_sr.imaging.deep import DeepImage
 from hvae_sr.imaging.files import ImageFile, read_file, save_animation, save_image
 from hvae_sr.imaging.formats import check_side, check_target, losses, to_supported_mode
+from hvae_sr.imaging.pixels import upright_size
 from hvae_sr.upscaling.options import UpscaleOptions
 from hvae_sr.upscaling.records import records
 from hvae_sr.upscaling.sizes import fitted
@@ -40,7 +41,7 @@ def upscale_file(
     options = (options or UpscaleOptions()).with_seed()
     holds_frames = all((found := format_of(path)) and found.frames for path in targets)
     file = read_file(source, frames=holds_frames)
-    first = file.images[0].size
+    first = upright_size(file.images[0])
     if options.size is not None and fitted(*first, options.size) == first:
         warnings.warn(
             f"{source.name} is not smaller than {options.size[0]}x{options.size[1]}: it keeps its "
@@ -75,9 +76,10 @@ def _check(
     """
     check_target(target)
     image = file.images[0]
-    size = (image.width * model.scale, image.height * model.scale)
+    width, height = upright_size(image)
+    size = (width * model.scale, height * model.scale)
     if options.size is not None:
-        size = fitted(*image.size, options.size)
+        size = fitted(width, height, options.size)
     check_side(target, size)
     for each in file.images:
         to_supported_mode(each, target)
