@@ -1,4 +1,4 @@
-"""Damage everything that people hand over, and count what is neither a result nor a sentence.
+"""Damage what people hand over, and count what is neither a result nor a sentence.
 
     python -m benchmarks fuzz --out docs/fuzz.md
     python -m benchmarks fuzz images configs --share 0.02
