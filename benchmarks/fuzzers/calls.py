@@ -48,6 +48,7 @@ TENSORS: list[Any] = [
     torch.full((1, 3, 8, 8), 255.0),
 ]
 
+COUNT = 700  # more than there are
 Call = Callable[..., Any]
 
 

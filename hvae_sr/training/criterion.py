@@ -54,7 +54,9 @@ def load_features(weights: Path, device: torch.device) -> nn.Module:
 
     try:
         return feature_loss.load(weights).to(device)
-    except (ModuleNotFoundError, OSError, ValueError) as error:
+    except TrainingError:
+        raise
+    except (ModuleNotFoundError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise TrainingError(f"features need EfficientNet-Lite0: {error}") from error
 
 

@@ -6,11 +6,15 @@ The network is that of `hvae_sr.nn.feature_network`, with the smaller weights of
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from hvae_sr.errors import TrainingError
 from hvae_sr.nn.feature_network import FeatureNetwork
 
 STEM = 3  # layers of `FeatureNetwork` before block 0: convolution, normalisation, activation
@@ -68,10 +72,19 @@ def needed(names: Iterable[str], after: Sequence[int] = AFTER) -> list[str]:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Weights from a .safetensors or from the package's .pth, which runs no code."""
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    """Weights from a .safetensors or from the package's .pth, which runs no code.
+
+    Raises:
+        TrainingError: for a file that is neither.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, UnpicklingError, SafetensorError) as error:
+        raise TrainingError(f"{path} cannot be read as weights of {SOURCE}") from error
+    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
+        raise TrainingError(f"{path} does not hold weights of {SOURCE}")
     return weights
 
 
