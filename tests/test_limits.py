@@ -15,7 +15,7 @@ from hvae_sr.imaging.catalogue import AVIF
 from hvae_sr.upscaling.images import upscale_file
 
 
-class Never(Nearest):
+class NotYet(Nearest):
     """A model whose draws fail the test."""
 
     def draw(self, *given: object, **options: object) -> torch.Tensor:
@@ -29,7 +29,7 @@ def image(path: Path, size: tuple[int, int], mode: str = "L", **options: object)
 
 def refused(source: Path, target: Path, match: str, size: tuple[int, int] | None = None) -> None:
     with pytest.raises(ImageError, match=match) as caught:
-        upscale_file(source, [target], Never(2), UpscaleOptions(size=size))
+        upscale_file(source, [target], NotYet(2), UpscaleOptions(size=size))
     assert "\n" not in str(caught.value) and not target.exists()
 
 
