@@ -14,6 +14,7 @@ from hvae_sr import Upscaler
 from hvae_sr.errors import ImageError
 from hvae_sr.imaging.deep import DeepImage
 from hvae_sr.imaging.files import open_image, read_file, save_image
+from hvae_sr.imaging.tiff import MOST_PAGES
 from hvae_sr.upscaling.images import upscale_file
 
 PHOTOMETRIC = {1: "minisblack", 2: "minisblack", 3: "rgb", 4: "rgb"}
@@ -233,3 +234,12 @@ class TestArrays:
         deep = Upscaler(model)((smooth * 65535).round().astype(np.uint16), consistent=True)
         flat = Upscaler(model)((smooth * 255).round().astype(np.uint8), consistent=True)
         assert deep.lr_psnr.item() > 80 > flat.lr_psnr.item()
+
+
+def test_a_tiff_of_endless_pages_is_refused_at_once(tmp_path: Path) -> None:
+    """One wrong number in a header can make a chain of pages that takes hours to walk."""
+    with tifffile.TiffWriter(tmp_path / "in.tif") as file:
+        for _ in range(MOST_PAGES + 1):
+            file.write(np.zeros((1, 1), np.uint8), contiguous=False)
+    with pytest.raises(ImageError, match=f"more than {MOST_PAGES} pages"):
+        open_image(tmp_path / "in.tif")

@@ -5,6 +5,7 @@ which page) is decided here. Without torch; imported only when such a file comes
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ _PER_UNIT = {2: 1.0, 3: 2.54}  # units of resolution -> inches
 _BYTE_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
+MOST_PAGES = 1_000
+
+
 @dataclass(frozen=True)
 class Layout:
     """What of a TIFF is read, and by whom.
@@ -51,11 +55,16 @@ def layout(path: Path) -> Layout:
     """Which page of a TIFF is the image, and who reads it.
 
     Raises:
-        ImageError: for camera raw.
+        ImageError: for camera raw, and more pages than `MOST_PAGES`.
         tifffile.TiffFileError: and nearly anything else, for a damaged file.
     """
     with tifffile.TiffFile(path) as file:
-        pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
+        listed = list(islice(file.pages, MOST_PAGES + 1))
+        if len(listed) > MOST_PAGES:  # or as many as a damaged file makes of one
+            raise ImageError(
+                f"{path.name} holds more than {MOST_PAGES} pages: save the one you mean"
+            )
+        pages = [page for page in listed if isinstance(page, tifffile.TiffPage)]
         if any(_DNG in page.tags or page.photometric in _RAW for page in pages):
             raise raw_refused(path.name)
         whole = [i for i, page in enumerate(pages) if not _is_reduced(page)]
