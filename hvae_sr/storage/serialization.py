@@ -130,7 +130,7 @@ def read_config(path: Path) -> dict[str, Any]:
     config = _checked(path)
     version = config.pop("format_version", None)
     if type(version) is not int or version < 1:
-        raise ModelError(f"{path}: key 'format_version' is {version!r}: expected 1 or more")
+        raise ModelError(f"{path}: key 'format_version' is {shown(version)}: expected 1 or more")
     if version > FORMAT_VERSION:
         raise ModelError(_too_new(path, version, config.get("hvae_sr_version")))
     for older in range(version, FORMAT_VERSION):
@@ -204,7 +204,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is given twice")
+        raise ValueError(f"the key {shown(twice)} is given twice")
     return found
 
 
@@ -309,7 +309,7 @@ def _check_keys(model: nn.Module, file: Any, stored: dict[str, str], path: Path)
     for key in sorted(expected.keys() - found.keys()):
         raise ModelError(f"{path}: tensor {key!r} is missing")
     for key in sorted(found.keys() - expected.keys()):
-        raise ModelError(f"{path}: tensor {key!r} does not belong to this model")
+        raise ModelError(f"{path}: tensor {shown(key)} does not belong to this model")
     for key, shape in expected.items():
         if found[key] != shape:
             raise ModelError(f"{path}: tensor {key!r} has shape {found[key]}, expected {shape}")

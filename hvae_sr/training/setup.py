@@ -65,9 +65,10 @@ class Options:
         whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("accumulate", "log_every", "save_every"):
             whole(name, getattr(self, name), 1)
-        for name in ("max_minutes", "anneal_minutes"):
-            if getattr(self, name) is not None:
-                real(name, getattr(self, name), least=1e-6)
+        if self.max_minutes is not None:
+            real("max_minutes", self.max_minutes)
+        if self.anneal_minutes is not None:
+            real("anneal_minutes", self.anneal_minutes, least=1e-6)
 
 
 def check(recipe: Recipe, options: Options) -> None:
