@@ -491,7 +491,7 @@ class TestWhatTheModelSees:
             assert run.weights(run.progress) == {"features": weight}
 
     def test_features_need_their_weights_and_a_deterministic_model(self, tmp_path: Path):
-        with pytest.raises(TrainingError, match="features need EfficientNet-Lite0"):
+        with pytest.raises(TrainingError, match="cannot be read as weights of EfficientNet-Lite0"):
             trainer(tmp_path / "run", features=tmp_path / "none.pth")
         with pytest.raises(TrainingError, match="for deterministic models"):
             trainer(tmp_path / "run", HVAE_RECIPE, features=tmp_path / "none.pth")
