@@ -86,7 +86,7 @@ def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.goto(address)
-    page.locator("[role=tablist][data-walked]").first.wait_for()  # page.js has run
+    page.locator("[role=tablist][data-walked]").first.wait_for(timeout=4 * PATIENCE)  # page.js
     yield page
     context.close()
     outside = [url for url in requests if not url.startswith((address, "blob:", "data:"))]
