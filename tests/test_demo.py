@@ -240,6 +240,8 @@ def test_models_for_photographs_come_first() -> None:
     photographs = [name for name in names if name.startswith("photo-")]
     assert photographs and names[: len(photographs)] == photographs
     assert catalogue.first(dict.fromkeys(names)) == "photo-cnn-x4"  # type: ignore[arg-type]
+    drawing = catalogue.samplers(catalogue.bundled_models())
+    assert catalogue.first(drawing) == "hvae-cifar10-x4"
 
 
 def test_study_model_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

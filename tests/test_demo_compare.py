@@ -115,4 +115,4 @@ def test_the_endpoint_is_documented(client: Client) -> None:
     assert [each["parameter_name"] for each in parameters] == ["image", "models", "reference"]
     default = parameters[1]["parameter_default"]
     degradations = {load(name).degradation for name in default}
-    assert catalogue.FIRST in default and len(degradations) == 1
+    assert catalogue.FIRST[0] in default and len(degradations) == 1

@@ -206,7 +206,7 @@ def test_the_page_says_the_limit_before_an_upload(upscale: UpscaleTab) -> None:
 
 
 def test_a_phones_photograph_is_taken_by_the_first_model_of_the_menu() -> None:
-    model = load(catalogue.FIRST)
+    model = load(catalogue.FIRST[0])
     assert limits.largest([limits.Work(model)]) >= 4096 * 3072
     assert limits.megapixels(limits.largest([limits.Work(load("photo-hvae-x4"))])) < "3"
 

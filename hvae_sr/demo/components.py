@@ -1,5 +1,6 @@
 """The components that several tabs have."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,7 @@ OLD = "Settings have changed since this result: start again for a new one."
 RANDOM_SEED = f"() => Math.floor(Math.random() * {LARGEST_SEED})"
 
 
-def model_menu(models: Models, wanted: str = FIRST) -> gr.Dropdown:
+def model_menu(models: Models, wanted: Sequence[str] = FIRST) -> gr.Dropdown:
     """A menu of models that says what each one is."""
     value = first(models, wanted)
     return gr.Dropdown(described(models), value=value, label="Model", filterable=False)

@@ -22,7 +22,7 @@ from hvae_sr.models.base import SuperResolutionModel
 from hvae_sr.models.latent import GenerativeModel
 from hvae_sr.upscaling.video import upscale_movie
 
-FIRST = "photo-cnn-x2"  # what the menu starts with where it has it: the fastest
+FIRST = ("photo-cnn-x2",)  # what the menu starts with where it has it: the fastest
 MOST_FRAMES = 250
 LARGEST_COST = 12e12  # operations of a movie: minutes, not hours
 LARGEST_FRAME = 2**21  # pixels
