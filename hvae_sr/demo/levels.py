@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from hvae_sr.demo import examples, jobs, limits
-from hvae_sr.demo.catalogue import Models, can_sample, samplers
+from hvae_sr.demo.catalogue import FIRST, Models, can_sample, samplers
 from hvae_sr.demo.components import (
     count_slider,
     image_box,
@@ -117,7 +117,7 @@ class LevelsTab(Tab[GenerativeModel]):
     def lay_out(self) -> None:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                self.model = model_menu(self.models, next(iter(samplers(self.models))))
+                self.model = model_menu(self.models, (*FIRST, *samplers(self.models)))
                 self.action = Action.laid_out("Redraw the levels")
                 gr.Markdown(EXPLANATION, elem_classes="note")
                 with gr.Group():
